@@ -1,0 +1,47 @@
+# Everything a newcomer needs. The first call makes .venv and installs into it, once.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench build clean
+
+BIN := .venv/bin
+READY := .venv/.installed
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Make .venv and install the package with its tools (runs by itself when needed)
+
+$(READY): pyproject.toml constraints.txt scripts/setup.sh
+	@bash scripts/setup.sh
+	@touch $@
+
+demo: $(READY) ## Serve a real model through a burst and check that it holds its objective (about a minute)
+	@$(BIN)/sojourn demo
+
+test: $(READY) ## Run the tests
+	@$(BIN)/pytest -m "not slow"
+
+check: $(READY) ## Check format, lint, types and import layers
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(READY) ## Rewrite the sources in the house format
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+bench: $(READY) ## Measure overhead, goodput, overload, policies and idle cost (about forty minutes; needs two cores)
+	@$(BIN)/python benchmarks/overhead.py
+	@$(BIN)/python benchmarks/goodput.py
+	@$(BIN)/python benchmarks/overload.py
+	@$(BIN)/python benchmarks/policies.py --live
+	@$(BIN)/python benchmarks/idle.py
+
+build: $(READY) ## Build the wheel into dist/
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	@ls dist/*.whl
+
+clean: ## Remove everything the other targets made, .venv included
+	@rm -rf .venv build dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf benchmarks/results/local src/*.egg-info
+	@find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

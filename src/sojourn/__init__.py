@@ -1,0 +1,56 @@
+"""Sojourn: state a latency objective; the server forms batches that hold it and measures whether it was held."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sojourn.declare import ItemError, function
+    from sojourn.domain.objective import SLO
+    from sojourn.domain.policy import (
+        AIMD,
+        Consolidate,
+        Fixed,
+        LatencyBatching,
+        MLProxy,
+        NoBatching,
+        SLOBatching,
+        Window,
+    )
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "function": "sojourn.declare",
+    "ItemError": "sojourn.declare",
+    "SLO": "sojourn.domain.objective",
+    "SLOBatching": "sojourn.domain.policy",
+    "LatencyBatching": "sojourn.domain.policy",
+    "NoBatching": "sojourn.domain.policy",
+    "Fixed": "sojourn.domain.policy",
+    "Window": "sojourn.domain.policy",
+    "Consolidate": "sojourn.domain.policy",
+    "AIMD": "sojourn.domain.policy",
+    "MLProxy": "sojourn.domain.policy",
+}
+__all__ = [
+    "AIMD",
+    "SLO",
+    "Consolidate",
+    "Fixed",
+    "ItemError",
+    "LatencyBatching",
+    "MLProxy",
+    "NoBatching",
+    "SLOBatching",
+    "Window",
+    "__version__",
+    "function",
+]
+
+
+def __getattr__(name: str) -> Any:  # a replica must not pay for what it does not use (PEP 562)
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'sojourn' has no attribute {name!r}")

@@ -1,0 +1,125 @@
+"""The composition root: the parts of a server, joined, started and closed in order."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sojourn.config.settings import ServerSettings
+from sojourn.control.server import AdminServer
+from sojourn.core.admission import QueueBounds
+from sojourn.domain.function import FunctionManifest
+from sojourn.errors import StartError
+from sojourn.gateway.limits import Limits
+from sojourn.gateway.routes import Routes
+from sojourn.gateway.server import Gateway
+from sojourn.launcher.local import LocalLauncher
+from sojourn.runtime.output import ReplicaOutput
+from sojourn.runtime.platform import Platform
+from sojourn.runtime.watchdog import StallWatchdog
+from sojourn.telemetry.log import EventLog
+
+# A Unix socket's name holds 108 bytes; the file's own name needs some of them.
+_SOCKET_DIR_BYTES_MAX = 88
+
+
+class Server:
+    """A whole server: `await start(...)`, later `await drain(...)`, always `await close()`.
+
+    Args:
+        settings: Checked settings.
+        event_log: Where its life is told.
+        state_dir: Directory it holds.
+    """
+
+    def __init__(self, settings: ServerSettings, event_log: EventLog, state_dir: Path) -> None:
+        self._settings = settings
+        self._event_log = event_log
+        self._state_dir = state_dir
+        self._closers = contextlib.AsyncExitStack()
+        self._platform: Platform | None = None
+        self._gateway: Gateway | None = None
+        self._is_open = False
+        self.inference_url = ""
+        self.admin_url = ""
+
+    async def start(self, manifests: Sequence[FunctionManifest]) -> None:
+        """Open both ports, deploy the functions and wait until each has a ready replica.
+
+        Raises:
+            StartError: A port cannot be bound, or a function cannot start for the first time.
+        """
+        settings, log = self._settings, self._event_log
+        watchdog = StallWatchdog(log)
+        self._closers.callback(watchdog.stop)
+        watchdog.start()
+        output = ReplicaOutput(log)
+        bounds = QueueBounds(requests=settings.queue_requests, bytes=settings.queue_bytes)
+        run_dir = self._closers.enter_context(run_directory(self._state_dir))
+        self._platform = platform = Platform(LocalLauncher(output.record), run_dir, log, output, bounds)
+        self._closers.push_async_callback(platform.close)
+        await platform.start()
+        admin = AdminServer(platform.overview(), log, settings.admin_hosts)
+        self._closers.push_async_callback(admin.close)
+        self.admin_url = _url(*await admin.start(settings.admin_host, settings.admin_port))
+        routes = Routes()
+        bounded = set(Limits.__struct_fields__) & set(ServerSettings.__struct_fields__)
+        limits = Limits(**{name: getattr(settings, name) for name in bounded})
+        self._gateway = gateway = Gateway(routes, limits, lambda: self._is_open and platform.is_ready())
+        self._closers.push_async_callback(gateway.close)
+        self.inference_url = _url(*await gateway.start(settings.host, settings.port))
+        platform.deploy(manifests)
+        for service in platform.services.values():
+            routes.add(service)
+        failures = await platform.first_start()
+        if failures:
+            raise StartError("\n".join(f"function {name!r} cannot start: {cause}" for name, cause in failures.items()))
+        self._is_open = True
+
+    async def drain(self, linger_s: float) -> None:
+        """Take no new requests; let those taken in end within the settings' `drain_s`.
+
+        Args:
+            linger_s: Time for clients to read their answers once all have been given, in seconds.
+        """
+        assert self._platform is not None, "drain comes after start"
+        assert self._gateway is not None, "drain comes after start"
+        self._is_open = False
+        self._gateway.begin_drain()
+        if not await self._platform.drain(self._settings.drain_s):
+            linger_s = 0.0
+            self._event_log.warning(
+                "server.drain_incomplete",
+                limit_s=self._settings.drain_s,
+                remedy="requests still running were dropped; raise --drain if they need longer",
+            )
+        await self._gateway.close(linger_s)
+
+    async def close(self) -> None:
+        """Close what was started, the last first; nothing that is still running is waited for."""
+        self._is_open = False
+        await self._closers.aclose()
+
+
+@contextlib.contextmanager
+def run_directory(state_dir: Path) -> Iterator[Path]:
+    """A private directory for the replicas' socket, under the state directory if socket names may be that long."""
+    path = state_dir / "run"
+    if len(os.fsencode(path)) <= _SOCKET_DIR_BYTES_MAX:
+        path.mkdir(mode=0o700, exist_ok=True)
+        path.chmod(0o700)
+        try:
+            yield path
+        finally:
+            with contextlib.suppress(OSError):  # somebody put something there: theirs to keep
+                path.rmdir()
+        return
+    with tempfile.TemporaryDirectory(prefix="sojourn-") as elsewhere:
+        yield Path(elsewhere)
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

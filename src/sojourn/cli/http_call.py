@@ -1,0 +1,131 @@
+"""One plain HTTP call to a running server, for the commands that ask it something."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+
+from sojourn.errors import ClientError
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+DEFAULT_ADMIN_URL = "http://127.0.0.1:8081"
+ADMIN_TIMEOUT_S = 10.0
+_ANSWER_BYTES_MAX = 1024**3
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What the server sent back; header names are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the call succeeded."""
+        return 200 <= self.status < 300
+
+    @property
+    def message(self) -> str:
+        """What the server said of a failure."""
+        try:
+            error = json.loads(self.body)
+            return f"{error['error']} ({self.status} {error['code']}, request {error['request_id']})"
+        except (ValueError, KeyError, TypeError):
+            return f"status {self.status}: {self.body[:200].decode('utf-8', 'replace')}"
+
+
+def call(
+    method: str,
+    url: str,
+    path: str,
+    *,
+    timeout_s: float,
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
+) -> Answer:
+    """Send one request and read its answer.
+
+    Args:
+        method: HTTP method.
+        url: Where the server is, such as `http://127.0.0.1:8081`.
+        path: Path under it, already quoted.
+        timeout_s: Longest silence of the server, in seconds.
+        body: Body to send.
+        headers: Headers to send.
+
+    Raises:
+        ClientError: The URL is not one, or nobody answers there.
+    """
+    place = _place(url)
+    kind = http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
+    try:
+        connection = kind(place.hostname or "", place.port, timeout=timeout_s)
+    except (ValueError, http.client.InvalidURL) as err:
+        raise ClientError(f"{url!r} is not a usable URL: {err}") from err
+    try:
+        connection.request(method, place.path.rstrip("/") + path, body, headers or {})
+        response = connection.getresponse()
+        content = response.read(_ANSWER_BYTES_MAX)
+        if response.length:
+            raise ClientError(f"{url}: the answer was cut off, {response.length} bytes of it are missing")
+        return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, content)
+    except TimeoutError as err:
+        raise ClientError(f"{url}: no answer within {timeout_s:g} s") from err
+    except (ConnectionError, socket.gaierror, OSError) as err:
+        raise ClientError(
+            f"cannot reach a server at {url} ({err.strerror or err}); start one with: sojourn serve app.py"
+        ) from err
+    except http.client.HTTPException as err:
+        raise ClientError(f"{url}: not an HTTP answer ({type(err).__name__}); is this the right port?") from err
+    finally:
+        connection.close()
+
+
+def admin_json(admin_url: str, path: str) -> Any:
+    """The decoded answer of a GET at the admin port.
+
+    Raises:
+        ClientError: Nobody answers, or the answer is an error or not JSON; the text says which URL and what to do.
+    """
+    try:
+        answer = call("GET", admin_url, path, timeout_s=ADMIN_TIMEOUT_S)
+    except ClientError as err:
+        raise ClientError(f"{err}\nname another server with --admin-url or SOJOURN_ADMIN_URL") from err
+    if answer.status == 404 and _is_inference_port(admin_url):
+        raise ClientError(
+            f"{admin_url} is an inference port; the admin port is the other one of the server's ready line. "
+            "Name it with --admin-url or SOJOURN_ADMIN_URL"
+        )
+    if not answer.is_good:
+        raise ClientError(answer.message)
+    try:
+        return json.loads(answer.body)
+    except ValueError as err:
+        raise ClientError(f"{admin_url}{path}: the answer is not JSON; is this the admin port?") from err
+
+
+def _is_inference_port(url: str) -> bool:
+    try:
+        answer = call("GET", url, "/livez", timeout_s=ADMIN_TIMEOUT_S)
+    except ClientError:
+        return False
+    return answer.is_good  # the admin port has no such path
+
+
+def _place(url: str) -> SplitResult:
+    try:
+        place = urlsplit(url)
+        is_usable = (
+            place.scheme in {"http", "https"} and bool(place.hostname) and (place.port is None or place.port > 0)
+        )
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        raise ClientError(f"{url!r} is not a usable URL; write it like {DEFAULT_ADMIN_URL}")
+    return place

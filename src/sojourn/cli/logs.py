@@ -1,0 +1,26 @@
+"""`sojourn logs`: what the replicas of a function wrote to standard output and error."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import quote
+
+import click
+
+from sojourn.cli.http_call import admin_json
+from sojourn.cli.options import admin_url_option, json_option
+
+
+@click.command()
+@click.argument("name")
+@click.option("--lines", "-n", type=click.IntRange(1, 10_000), default=100, show_default=True, help="How many lines.")
+@json_option
+@admin_url_option
+def logs(name: str, lines: int, as_json: bool, admin_url: str) -> None:  # noqa: FBT001 (click calls by name)
+    """Show the last lines the replicas of the function NAME wrote, oldest first."""
+    answer = admin_json(admin_url, f"/api/v1/functions/{quote(name, safe='')}/logs?lines={lines}")
+    if as_json:
+        click.echo(json.dumps(answer, indent=2))
+        return
+    for line in answer["lines"]:
+        click.echo(line)

@@ -1,0 +1,70 @@
+"""The `sojourn` command: finds the subcommand, and turns how it ended into an exit code.
+
+Exit codes: 0 good, 1 error, 2 usage, 3 objective missed, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from sojourn import __version__
+from sojourn.cli.lazy import LazyGroup
+from sojourn.cli.output import abandon_stdout
+from sojourn.errors import SojournError
+
+GOOD, ERROR, USAGE, OBJECTIVE_MISSED, INTERRUPTED = 0, 1, 2, 3, 130
+
+_COMMANDS = {
+    "init": ("sojourn.cli.init:init", "Write a first app.py to serve."),
+    "serve": ("sojourn.cli.serve:serve", "Serve the functions of a file or module."),
+    "invoke": ("sojourn.cli.invoke:invoke", "Call a function once."),
+    "list": ("sojourn.cli.list:list_functions", "List the functions of a running server."),
+    "describe": ("sojourn.cli.describe:describe_function", "Show all there is to know of one function."),
+    "logs": ("sojourn.cli.logs:logs", "Show what a function's replicas wrote last."),
+    "load": ("sojourn.cli.load:load", "Drive a URL with open-loop load and measure honestly."),
+    "demo": ("sojourn.cli.demo:demo", "See a real model hold its objective through a burst."),
+    "doctor": ("sojourn.cli.doctor:doctor", "Check this machine for what a server needs."),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    commands_at=_COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(__version__, prog_name="sojourn")
+def cli() -> None:
+    """State a latency objective for a model; Sojourn forms batches that hold it and measures whether it was held."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; returns the exit code. Errors of ours are one message, never a traceback."""
+    try:
+        code = cli.main(args=list(arguments), prog_name="sojourn", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as err:
+        err.show()
+        return err.exit_code
+    except SojournError as err:
+        click.echo(f"error: {err}", err=True)
+        return ERROR
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`sojourn logs digits | head`).
+        abandon_stdout()
+        return ERROR
+    return code if isinstance(code, int) else GOOD
+
+
+def main() -> None:
+    """Entry point of the `sojourn` script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

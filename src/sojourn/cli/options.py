@@ -1,0 +1,51 @@
+"""Options several commands share, and the kinds of values they read."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Any
+
+import click
+
+from sojourn.cli.http_call import DEFAULT_ADMIN_URL
+from sojourn.config.quantities import read_duration_s
+
+admin_url_option = click.option(
+    "--admin-url",
+    envvar="SOJOURN_ADMIN_URL",
+    default=DEFAULT_ADMIN_URL,
+    show_default=True,
+    metavar="URL",
+    help="Admin port of the server (SOJOURN_ADMIN_URL).",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+def duration(value: Any) -> float:
+    """Seconds from a number or a text such as `500ms`, as settings are read (a click type).
+
+    Raises:
+        click.BadParameter: It is none, or not in [1 ms, 24 h].
+    """
+    try:
+        duration_s = read_duration_s(value)
+    except ValueError as err:
+        raise click.BadParameter(f"{err}, not {value!r}") from err
+    if not 0.001 <= duration_s <= 86_400:
+        raise click.BadParameter(f"must be in [1ms, 24h], not {value!r}")
+    return duration_s
+
+
+def rate(value: Any) -> float:
+    """Requests per second (a click type).
+
+    Raises:
+        click.BadParameter: It is no number greater than zero.
+    """
+    try:
+        rate_per_s = float(value)
+    except ValueError:
+        rate_per_s = 0.0
+    if not (rate_per_s > 0 and isfinite(rate_per_s)):
+        raise click.BadParameter(f"the arrival rate must be a number of requests per second > 0, not {value!r}")
+    return rate_per_s

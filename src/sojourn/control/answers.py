@@ -1,0 +1,31 @@
+"""Answers of the admin port: JSON, errors of one shape, headers every answer carries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 421: "host_not_allowed"}
+
+
+def json_answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """`value` (plain data or structs) as a JSON answer."""
+    return Response(msgspec.json.encode(value), status, headers, "application/json")
+
+
+def failure_answer(request: Request, err: Exception) -> Response:  # noqa: ARG001 (the shape of a handler)
+    """A 500 that tells the client where the cause stands and not what it is."""
+    return error_answer(request, 500, "the server failed to answer this; its log names the cause under this request_id")
+
+
+def error_answer(request: Request, status: int, message: str, code: str = "", **headers: str) -> Response:
+    """The one shape of errors: what, where and how to fix it, a stable code and the request's id."""
+    body = {
+        "error": message,
+        "code": code or _CODES.get(status, "internal_error" if status >= 500 else "bad_request"),
+        "request_id": request.scope["state"]["request_id"],
+    }
+    return json_answer(body, status, {name.replace("_", "-"): value for name, value in headers.items()})

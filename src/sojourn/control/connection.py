@@ -1,0 +1,192 @@
+"""A connection of the admin port with bounds: size of a head, time to send it, time to take the answer, number.
+
+uvicorn's own protocol has none of these for a head that is not finished yet: whoever never ends one would hold
+a connection, or fill the memory, for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from sojourn.errors import ConfigurationError
+
+_REFUSAL = (
+    b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\nconnection: close\r\ncache-control: no-store\r\n"
+    b"content-length: %d\r\n\r\n%b"
+)
+
+
+class ConnectionBounds(msgspec.Struct, frozen=True, kw_only=True):
+    """What one client of the admin port may take.
+
+    Args:
+        connections: Most at once, >= 1; the next one ends the one that has been silent longest.
+        head_bytes: Most bytes of a request line with its headers, >= 256.
+        request_s: Time for a whole request to arrive, in seconds, > 0.
+        answer_s: Time from then until the answer has been taken, in seconds, > 0.
+
+    Raises:
+        ConfigurationError: A value is out of range.
+    """
+
+    connections: int = 64
+    head_bytes: int = 16 * 1024
+    request_s: float = 10.0
+    answer_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.connections < 1 or self.head_bytes < 256 or self.request_s <= 0 or self.answer_s <= 0:
+            raise ConfigurationError(f"bounds of the admin port are out of range: {self}")
+
+
+class Crowd:
+    """All open connections of the port, those first that have waited for their client longest."""
+
+    def __init__(self, bounds: ConnectionBounds) -> None:
+        self.bounds = bounds
+        self._waiting: dict[BoundedProtocol, None] = {}  # for a request, or the rest of one
+        self._answering: set[BoundedProtocol] = set()
+
+    def admit(self, connection: BoundedProtocol) -> bool:
+        """Whether there is room for a new connection; it is made by ending one that only waits."""
+        if len(self._waiting) + len(self._answering) >= self.bounds.connections:
+            oldest = next(iter(self._waiting), None)
+            if oldest is None:
+                return False
+            self.forget(oldest)
+            oldest.end()
+        self._waiting[connection] = None
+        return True
+
+    def waits(self, connection: BoundedProtocol) -> None:
+        """The client has its answer; its next request may come."""
+        if connection in self._answering:
+            self._answering.discard(connection)
+            self._waiting[connection] = None
+
+    def answers(self, connection: BoundedProtocol) -> None:
+        """The client's request is here."""
+        if connection in self._waiting:
+            del self._waiting[connection]
+            self._answering.add(connection)
+
+    def forget(self, connection: BoundedProtocol) -> None:
+        """It is gone."""
+        self._waiting.pop(connection, None)
+        self._answering.discard(connection)
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol within `ConnectionBounds`. Make the class with `bounded_protocol`."""
+
+    crowd: Crowd
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._timer: asyncio.TimerHandle | None = None
+        self._head_bytes = 0
+        self._is_in_head = True
+        self._is_refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take it in, or not; the time for its first request begins."""
+        super().connection_made(transport)
+        if self.crowd.admit(self):
+            self._time(self.crowd.bounds.request_s, self._too_slow)
+        else:
+            self._is_refused = True
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Give back its place."""
+        self._stop_timer()
+        self.crowd.forget(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser no more of a head than it may have."""
+        if self._is_refused or self.transport.is_closing():
+            return
+        if self._timer is None and self._is_idle:
+            self._time(self.crowd.bounds.request_s, self._too_slow)
+        while data:
+            room = self.crowd.bounds.head_bytes - self._head_bytes if self._is_in_head else len(data)
+            piece, data = data[:room], data[room:]
+            if self._is_in_head:
+                self._head_bytes += len(piece)
+            super().data_received(piece)
+            if self.transport.is_closing():
+                return
+            if self._is_in_head and self._head_bytes >= self.crowd.bounds.head_bytes:
+                self._refuse(431, b"Request Header Fields Too Large", b"headers_too_large", b"the head is too large")
+                return
+
+    def on_headers_complete(self) -> None:
+        """The head is whole; what follows is body."""
+        self._is_in_head = False
+        self._head_bytes = 0
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The request is whole; the time to take its answer begins."""
+        super().on_message_complete()
+        self._is_in_head = True
+        if not self._is_idle:
+            self.crowd.answers(self)
+            self._time(self.crowd.bounds.answer_s, self.end)
+
+    def on_response_complete(self) -> None:
+        """The answer is with the transport; another request may come."""
+        super().on_response_complete()
+        self._stop_timer()
+        if self._is_idle:
+            self.crowd.waits(self)
+            if not self._is_in_head or self._head_bytes:  # it has begun another one, or never ended this one
+                self._time(self.crowd.bounds.request_s, self._too_slow)
+        else:
+            self._time(self.crowd.bounds.answer_s, self.end)
+
+    def end(self) -> None:
+        """Drop the connection at once, whatever is still to be written."""
+        self._stop_timer()
+        self.transport.abort()
+
+    @property
+    def _is_idle(self) -> bool:
+        """No answer is owed."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def _too_slow(self) -> None:
+        if self.transport.is_closing() or not (self._is_in_head or self.cycle is None):
+            self.end()  # nobody reads, or the answer was given before the whole body was there
+            return
+        self._refuse(408, b"Request Timeout", b"too_slow", b"the request took too long to arrive")
+
+    def _refuse(self, status: int, phrase: bytes, code: bytes, message: bytes) -> None:
+        self._is_refused = True
+        self._stop_timer()
+        body = b'{"error":"%b","code":"%b","request_id":""}' % (message, code)
+        if self._is_idle:
+            self.transport.write(_REFUSAL % (status, phrase, len(body), body))
+        self.transport.close()
+        # One that does not even read this is not waited for.
+        self._time(self.crowd.bounds.request_s, self.end)
+
+    def _time(self, delay_s: float, ring: Callable[[], None]) -> None:
+        self._stop_timer()
+        self._timer = self.loop.call_later(delay_s, ring)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def bounded_protocol(bounds: ConnectionBounds) -> type[BoundedProtocol]:
+    """A protocol class whose connections share these bounds (uvicorn makes the instances)."""
+    return type("BoundedProtocol", (BoundedProtocol,), {"crowd": Crowd(bounds)})

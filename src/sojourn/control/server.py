@@ -1,0 +1,154 @@
+"""The admin port: Starlette on uvicorn, on the server's own loop and under its signals."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import uvicorn
+
+from sojourn.control.app import AdminRoutes
+from sojourn.control.connection import ConnectionBounds, bounded_protocol
+from sojourn.control.guard import Guard, HostRule
+from sojourn.control.ports import Overview
+from sojourn.errors import StartError
+from sojourn.telemetry.log import EventLog
+
+KEEP_ALIVE_S = 15
+CLOSE_S = 2
+
+
+class _Server(uvicorn.Server):
+    """uvicorn as a guest on a loop that is not its own."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.is_up = asyncio.Event()
+        self._is_told_to_exit = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Signals belong to `sojourn serve`."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and tell who waits for it."""
+        await super().startup(sockets=sockets)
+        self.is_up.set()
+
+    async def main_loop(self) -> None:
+        """Wait to be told, instead of looking ten times a second."""
+        await self._is_told_to_exit.wait()
+
+    def exit(self) -> None:
+        """Begin to close."""
+        self.should_exit = True
+        self._is_told_to_exit.set()
+
+
+class AdminServer:
+    """Serves health, metrics and the read-only API.
+
+    Call `start`, later `close`; both on the same loop.
+
+    Args:
+        overview: What the server is doing.
+        event_log: Where failures of the admin port itself are told.
+        allowed_hosts: Host names answered besides loopback and the bound host.
+        bounds: What one client may take.
+    """
+
+    def __init__(
+        self,
+        overview: Overview,
+        event_log: EventLog,
+        allowed_hosts: Iterable[str] = (),
+        bounds: ConnectionBounds | None = None,
+    ) -> None:
+        self._overview = overview
+        self._event_log = event_log
+        self._allowed_hosts = tuple(allowed_hosts)
+        self._bounds = bounds or ConnectionBounds()
+        self._executor: ThreadPoolExecutor | None = None
+        self._server: _Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self, host: str, port: int) -> tuple[str, int]:
+        """Bind and serve; returns the host and the port really bound.
+
+        Args:
+            host: Name or address to bind to.
+            port: Port, or 0 for any free one.
+
+        Raises:
+            StartError: The address cannot be bound; the message says why and what to do.
+        """
+        bound = _bind(host, port)
+        self._executor = ThreadPoolExecutor(1, "admin-render")
+        routes = AdminRoutes(self._overview, self._executor)
+        guard = Guard(routes.application(), HostRule(host, self._allowed_hosts), self._event_log)
+        config = uvicorn.Config(
+            guard,
+            http=bounded_protocol(self._bounds),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=CLOSE_S,
+        )
+        self._server = server = _Server(config)
+        self._serving = serving = asyncio.create_task(server.serve(sockets=[bound]), name="admin server")
+        up = asyncio.create_task(server.is_up.wait(), name="admin server up")
+        await asyncio.wait({serving, up}, return_when=asyncio.FIRST_COMPLETED)
+        if serving.done():
+            up.cancel()
+            bound.close()
+            self._executor.shutdown()
+            cause = serving.exception()
+            raise StartError(f"the admin port did not start: {cause}") from cause
+        return host, int(bound.getsockname()[1])
+
+    async def close(self) -> None:
+        """Answer what is being answered, close every connection and free the port."""
+        if self._server is not None and self._serving is not None:
+            self._server.exit()
+            await self._serving
+            self._server = self._serving = None
+        if self._executor is not None:
+            self._executor.shutdown()
+            self._executor = None
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """A socket bound to the address, not yet listening."""
+    fix = "choose another with --admin-host and --admin-port (SOJOURN_ADMIN_HOST, SOJOURN_ADMIN_PORT)"
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as err:
+        raise StartError(f"admin port: cannot resolve host {host!r} ({err.strerror or err}); {fix}") from err
+    bound = socket.socket(family, kind, protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        # Bound is not enough: two sockets may both be bound with SO_REUSEADDR until one listens.
+        bound.listen(128)
+    except OSError as err:
+        bound.close()
+        if err.errno == errno.EADDRINUSE:
+            raise StartError(
+                f"admin port: {host}:{port} is in use by another process; stop it, or choose another port "
+                "with --admin-port (0 takes any free one)"
+            ) from err
+        raise StartError(f"admin port: cannot bind {host}:{port} ({err.strerror}); {fix}") from err
+    bound.setblocking(False)
+    return bound

@@ -1,0 +1,1 @@
+"""The pure core: two state machines that take an event and the time and return actions."""

@@ -1,0 +1,156 @@
+"""Who is let in: the bounds of a queue, and when a refused client should come back."""
+
+from __future__ import annotations
+
+from math import inf
+
+import msgspec
+
+from sojourn.core.backlog import Backlog
+from sojourn.core.lease import Leases
+from sojourn.domain.function import FunctionSettings
+from sojourn.domain.request import Fault, Request
+from sojourn.estimate.capacity import capacity_per_s, largest_useful_batch
+from sojourn.estimate.rate import EventRate
+from sojourn.estimate.service_time import ServiceTimeModel
+
+_SHED_TOLERANCE = 0.05
+_DOUBT = 0.5
+
+
+class QueueBounds(msgspec.Struct, frozen=True):
+    """How much one function may hold that has not been dispatched.
+
+    Args:
+        requests: Most queued requests, >= 1.
+        bytes: Most body bytes held for requests in flight, >= 1.
+        batch_bytes: Most body bytes of one batch (a single larger body goes alone), >= 1.
+        predicts: Whether requests that cannot be served in time are refused on arrival (off for studies of batching alone).
+    """
+
+    requests: int = 10_000
+    bytes: int = 256 * 1024 * 1024
+    batch_bytes: int = 64 * 1024 * 1024
+    predicts: bool = True
+
+
+class Admission:
+    """Lets a request in if it can be served: within the bounds, and by the predicted completion in time.
+
+    A request predicted to be on time is always let in (within the bounds). One that would be late is
+    let in for the late lane while that lane is expected to drain before the request gives up; under
+    sustained overload it is not, and clients learn so at once instead of by a timeout. With
+    `overload="shed"` nothing is let in that would be late by more than a twentieth of the objective.
+
+    Args:
+        settings: The function's options.
+        bounds: Limits of the queue.
+        backlog: What waits.
+        leases: Replicas and what they run.
+        model: Learnt service times.
+        rate: Arrivals.
+
+    Source:
+        ALGORITHMS 3, "Admission at arrival".
+    """
+
+    __slots__ = (
+        "_backlog",
+        "_bounds",
+        "_is_shedding",
+        "_latency_s",
+        "_leases",
+        "_model",
+        "_objective_s",
+        "_rate",
+        "_safe_ahead",
+        "_safe_for",
+        "is_draining",
+        "is_suspended",
+    )
+
+    def __init__(
+        self,
+        settings: FunctionSettings,
+        bounds: QueueBounds,
+        backlog: Backlog,
+        leases: Leases,
+        model: ServiceTimeModel,
+        rate: EventRate,
+    ) -> None:
+        self.is_draining = False
+        self.is_suspended = False
+        self._objective_s = settings.slo.latency_s if settings.slo else inf
+        self._latency_s = min(self._objective_s, settings.effective_timeout_s)
+        self._is_shedding = settings.overload == "shed"
+        self._bounds = bounds
+        self._backlog = backlog
+        self._leases = leases
+        self._model = model
+        self._rate = rate
+        self._safe_for = (-1, 0)  # model version and slots that `_safe_ahead` was computed for
+        self._safe_ahead = 0
+
+    def refusal(self, request: Request, now_s: float) -> Fault | None:
+        """Why this request is not let in, or None."""
+        leases = self._leases
+        if self.is_draining:
+            return Fault.SHUTTING_DOWN
+        if self.is_suspended and not leases.slots:
+            return Fault.UNAVAILABLE
+        bounds, backlog = self._bounds, self._backlog
+        if backlog.waiting >= bounds.requests or backlog.held_bytes + request.body_bytes > bounds.bytes:
+            return Fault.QUEUE_FULL
+        if not bounds.predicts or leases.free_slots or not leases.slots or not self._model.is_known:
+            return None  # it goes at once, waits for a start, or nothing can be predicted yet
+        if (self._model.version, leases.slots) != self._safe_for:
+            self._find_safe_ahead()
+        ahead = backlog.on_time.ahead_of(request.priority)
+        if ahead < self._safe_ahead and request.deadline_at_s - now_s >= 0.999 * self._latency_s:
+            return None
+        return self._overload(request, ahead, now_s)
+
+    def _find_safe_ahead(self) -> None:
+        """With fewer than this many ahead a request is in time even if every replica has just begun a batch."""
+        model, slots = self._model, self._leases.slots
+        self._safe_for = (model.version, slots)
+        useful = largest_useful_batch(model.mean_by_size_s, self._objective_s, slots, model.size_cap)
+        round_s, last_s = model.mean_by_size_s[useful], model.middle_by_size_s[useful]
+        spare_s = self._latency_s - round_s - last_s
+        self._safe_ahead = useful * (int(spare_s * slots / round_s) + 1) if spare_s > 0.0 and round_s > 0.0 else 0
+
+    def _overload(self, request: Request, ahead: int, now_s: float) -> Fault | None:
+        model, slots = self._model, self._leases.slots
+        cap = model.size_cap
+        useful = largest_useful_batch(model.mean_by_size_s, self._objective_s, slots, cap)
+        rounds, place = divmod(ahead, useful)
+        start_at_s = self._leases.next_free_at_s(now_s, model) + rounds * model.mean_by_size_s[useful] / slots
+        done_at_s = start_at_s + model.middle_by_size_s[useful if rounds else place + 1]
+        if self._is_shedding:
+            tolerance_s = _SHED_TOLERANCE * (request.deadline_at_s - now_s)
+            return Fault.OVERLOADED if done_at_s > request.deadline_at_s + tolerance_s else None
+        spare_per_s = self._spare_per_s(useful, now_s)
+        if spare_per_s <= 0.0:
+            # Others stand in line for the place: who might be late gives way now rather than after waiting.
+            doubt_s = _DOUBT * (model.p95_by_size_s[useful] - model.mean_by_size_s[useful])
+            return Fault.OVERLOADED if done_at_s > request.deadline_at_s - doubt_s else None
+        if done_at_s <= request.deadline_at_s:
+            return None
+        late_at_s = done_at_s + len(self._backlog.late) / spare_per_s
+        return Fault.OVERLOADED if late_at_s > request.give_up_at_s else None
+
+    def late_lane_drains(self, now_s: float) -> bool:
+        """Whether capacity is left over for late requests; under sustained overload it is not."""
+        if self._is_shedding:
+            return False
+        if not self._bounds.predicts or not self._leases.slots or not self._model.is_known:
+            return True
+        useful = largest_useful_batch(
+            self._model.mean_by_size_s, self._objective_s, self._leases.slots, self._model.size_cap
+        )
+        return self._spare_per_s(useful, now_s) > 0.0
+
+    def _spare_per_s(self, useful: int, now_s: float) -> float:
+        """Capacity less the arrival rate of the last seconds."""
+        capacity = capacity_per_s(self._model.mean_by_size_s, useful, self._leases.slots)
+        return capacity - self._rate.per_s(now_s)

@@ -1,0 +1,401 @@
+"""The dispatcher of one function: which request goes when, where and with whom.
+
+A pure state machine: `step(event, now_s)` returns actions, `next_wake_at_s` says when to step again
+if nothing happens before. It reads no clock, draws no chance and awaits nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+from sojourn.core.admission import Admission, QueueBounds
+from sojourn.core.backlog import Backlog
+from sojourn.core.health import Health
+from sojourn.core.lease import Batch, Lease, Leases
+from sojourn.core.ledger import Ledger
+from sojourn.core.recovery import Recovery
+from sojourn.domain.action import CancelBatch, DispatchBatch, DispatcherAction, ReturnLease, SuspectReplica
+from sojourn.domain.event import (
+    BatchCompleted,
+    ClientGone,
+    DispatcherEvent,
+    DrainBegan,
+    DrainEnded,
+    ReplicaLeased,
+    ReplicaLost,
+    ReplicaRevoked,
+    RequestArrived,
+    StartsResumed,
+    StartsSuspended,
+    Tick,
+)
+from sojourn.domain.function import FunctionSettings
+from sojourn.domain.request import Fault, Place, Request
+from sojourn.estimate.rate import EventRate
+from sojourn.estimate.service_time import ServiceTimeModel
+from sojourn.policy.batching.port import BatchingPolicy, BatchingView, Send
+
+_RATE_WINDOW_S = 1.0
+_RATE_KEPT_S = 2.0
+_LATE_WAKE_S = 0.05  # woken later than this, the server itself was stalled, not the replica
+_ROUNDS_MAX = 10_000  # of one dispatch; more means that a policy makes no progress
+
+
+class Dispatcher:
+    """Queue, batching and leased replicas of one function.
+
+    Args:
+        settings: The function's options.
+        policy: Its batching policy.
+        slots: Batches one replica runs at once (told again with each lease).
+        bounds: Limits of the queue.
+        model: Service times known from before, or None to learn from nothing.
+    """
+
+    def __init__(
+        self,
+        settings: FunctionSettings,
+        policy: BatchingPolicy,
+        bounds: QueueBounds | None = None,
+        model: ServiceTimeModel | None = None,
+    ) -> None:
+        self.settings = settings
+        self.model = model or ServiceTimeModel(settings.largest_batch)
+        self._policy = policy
+        self._timeout_s = settings.effective_timeout_s
+        self._start_timeout_s = max(settings.start_timeout_s, self._timeout_s)
+        # Without an objective the only bound on latency is the timeout.
+        objective_s = settings.slo.latency_s if settings.slo else inf
+        self._latency_s = min(objective_s, self._timeout_s)
+        self._rate = EventRate(_RATE_KEPT_S, cells=20)
+        self._backlog = Backlog(heeds_deadlines=policy.heeds_deadlines)
+        self._leases = Leases()
+        self._health = Health(settings, self.model, self._leases)
+        self.ledger = Ledger(self._backlog, self._leases, self.model)
+        bounds = bounds or QueueBounds()
+        self._batch_bytes = bounds.batch_bytes
+        self._admission = Admission(settings, bounds, self._backlog, self._leases, self.model, self._rate)
+        self._recovery = Recovery(
+            self._backlog, self.ledger, largest_batch=settings.largest_batch, is_retryable=settings.retry
+        )
+        self._batch_id = 0
+        self._policy_wake_at_s = inf
+        self._wake_at_s = inf
+        self._is_suspended = False
+        self._view = BatchingView(
+            now_s=0.0,
+            queue=self._backlog.on_time.entries,
+            late=self._backlog.late.entries,
+            replicas=1,
+            arrivals_per_s=0.0,
+            model=self.model,
+            latency_s=objective_s,
+            largest_batch=settings.largest_batch,
+        )
+        self._on: dict[type, Callable[[Any, float, list[DispatcherAction]], object]] = {
+            RequestArrived: self._request_arrived,
+            BatchCompleted: self._batch_completed,
+            ClientGone: self._client_gone,
+            ReplicaLeased: self._replica_leased,
+            ReplicaRevoked: self._replica_revoked,
+            ReplicaLost: self._replica_lost,
+            StartsSuspended: self._starts_suspended,
+            StartsResumed: self._starts_resumed,
+            DrainBegan: self._drain_began,
+            DrainEnded: self._drain_ended,
+            Tick: self._tick,
+        }
+
+    # What the outside may ask.
+
+    @property
+    def queue_depth(self) -> int:
+        """Requests that can still be on time and are not dispatched."""
+        return len(self._backlog.on_time)
+
+    @property
+    def late_depth(self) -> int:
+        """Requests past saving that wait in the late lane."""
+        return len(self._backlog.late)
+
+    @property
+    def replicas_ready(self) -> int:
+        """Leased replicas that take new work."""
+        return sum(not lease.is_revoked for lease in self._leases.by_id.values())
+
+    @property
+    def in_flight(self) -> int:
+        """Requests admitted and not ended."""
+        return len(self._backlog.requests)
+
+    def arrivals_per_s(self, now_s: float) -> float:
+        """Arrival rate over the last second."""
+        return self._rate.per_s(now_s, _RATE_WINDOW_S)
+
+    @property
+    def infeasible_s(self) -> float | None:
+        """p95 of the time one item takes alone if that is more than the objective allows, else None [s]."""
+        alone_s = self.model.p95_by_size_s[1]
+        has_objective = self.settings.slo is not None
+        return alone_s if has_objective and self.model.is_known and alone_s > self._latency_s else None
+
+    @property
+    def next_wake_at_s(self) -> float | None:
+        """When to step with a `Tick` if nothing happens before; None when nothing is pending."""
+        return None if self._wake_at_s == inf else self._wake_at_s
+
+    def step(self, event: DispatcherEvent, now_s: float) -> list[DispatcherAction]:
+        """Take in what happened at `now_s` (never less than before); what to do about it, in order."""
+        actions: list[DispatcherAction] = []
+        if now_s >= self._wake_at_s:
+            self._end_overdue(now_s, actions)
+        elif type(event) is RequestArrived and not self._leases.free_slots:
+            # The most frequent step of a busy function: it can only bring the next wake-up forward.
+            self._wake_at_s = min(self._wake_at_s, self._request_arrived(event, now_s, actions))
+            return actions
+        self._on[type(event)](event, now_s, actions)
+        self._wake_at_s = min(self._policy_wake_at_s, self._backlog.next_due_at_s(), self._leases.next_due_at_s())
+        return actions
+
+    # Requests.
+
+    def _request_arrived(self, event: RequestArrived, now_s: float, actions: list[DispatcherAction]) -> float:
+        """Admit or refuse; when the request is due if it waits, else infinity."""
+        self._rate.record(now_s)
+        self.ledger.accepted += 1
+        request = self._request(event, now_s)
+        fault = self._admission.refusal(request, now_s)
+        if fault is not None:
+            self.ledger.refuse(request.id, fault, actions)
+            return inf
+        due_at_s = self._backlog.admit(request)
+        if self._leases.free_slots:
+            self._dispatch(now_s, actions)
+        return due_at_s
+
+    def _request(self, event: RequestArrived, now_s: float) -> Request:
+        latency_s, timeout_s, start_timeout_s = self._latency_s, self._timeout_s, self._start_timeout_s
+        client_s = event.client_timeout_s
+        if client_s is not None:
+            latency_s, timeout_s = min(latency_s, client_s), min(timeout_s, client_s)
+            start_timeout_s = min(start_timeout_s, client_s)
+        return Request(
+            event.request_id,
+            now_s,
+            now_s + latency_s,
+            now_s + (timeout_s if self._leases.slots else start_timeout_s),
+            now_s + start_timeout_s,
+            event.priority,
+            event.body_bytes,
+        )
+
+    def refusal(self, event: RequestArrived, now_s: float) -> Fault | None:
+        """Why a request would be refused if it arrived now; asked before its body is read. Changes nothing."""
+        return self._admission.refusal(self._request(event, now_s), now_s)
+
+    @property
+    def retry_after_s(self) -> float:
+        """When a client refused now should come back [s]."""
+        return self.ledger.retry_after_s()
+
+    def _client_gone(self, event: ClientGone, now_s: float, actions: list[DispatcherAction]) -> None:
+        request = self._backlog.requests.get(event.request_id)
+        if request is None:
+            return  # its answer and the client's leaving crossed
+        if request.place is Place.BATCH:
+            batch = self._leases.batch_of(request)
+            self.ledger.end_in_batch(batch, batch.requests.index(request), Fault.CLIENT_GONE, now_s, actions)
+            self._leave(batch, actions)
+        else:
+            self._backlog.withdraw(request)
+            self.ledger.end(request, Fault.CLIENT_GONE, now_s, actions)
+        self._dispatch(now_s, actions)
+
+    def _leave(self, batch: Batch, actions: list[DispatcherAction]) -> None:
+        """One less waits for a running batch; when nobody does, it may be stopped."""
+        batch.waiting -= 1
+        if batch.waiting == 0:
+            actions.append(CancelBatch(batch.replica_id, batch.id))
+
+    # Batches.
+
+    def _batch_completed(self, event: BatchCompleted, now_s: float, actions: list[DispatcherAction]) -> None:
+        lease = self._leases.by_id.get(event.replica_id)
+        if lease is None or event.batch_id not in lease.batches:
+            return  # an answer that came after its replica was written off
+        batch = self._leases.end(lease, event.batch_id)
+        self._health.note(lease, len(batch.requests), now_s - batch.dispatched_at_s, now_s)
+        faults = dict(event.faults) if event.faults else None
+        if faults is not None:
+            faults = self._recovery.split(batch, faults, now_s)
+        if self._health.is_straggler(lease) and not lease.is_revoked:
+            self._leases.revoke(lease)
+            actions.append(SuspectReplica(lease.replica_id, "much slower than the others", is_hung=False))
+        # The replica gets its next batch before anyone gets an answer: it must not wait for our writing.
+        self._dispatch(now_s, actions)
+        self.ledger.serve(batch, faults, now_s, actions)
+        self._return_if_empty(lease, actions)
+
+    def _dispatch(self, now_s: float, actions: list[DispatcherAction]) -> None:
+        """Let the policy fill free replicas until it waits or nothing is left."""
+        self._policy_wake_at_s = inf
+        backlog, leases = self._backlog, self._leases
+        on_time, late = backlog.on_time, backlog.late
+        while backlog.groups and leases.free_slots:
+            self._send(backlog.take_group(self._batch_id + 1), now_s, actions)
+        for _ in range(_ROUNDS_MAX):
+            if not leases.free_slots or not (on_time.entries or late.entries):
+                return
+            view = self._view
+            view.now_s = now_s
+            view.replicas = leases.slots
+            view.arrivals_per_s = self._rate.per_s(now_s, _RATE_WINDOW_S)
+            answer = self._policy.decide(view)
+            if answer.sacrifice:
+                self._give_up(answer.sacrifice, now_s, actions)
+            if isinstance(answer, Send):
+                members = backlog.take(answer.size, answer.late, self._batch_id + 1, self._batch_bytes)
+                self._recovery.dispatched(members, now_s)
+                self._send(members, now_s, actions)
+            elif on_time.entries or not late.entries:
+                self._policy_wake_at_s = max(answer.until_s, now_s + 1e-6)
+                return
+        raise AssertionError("the batching policy makes no progress")
+
+    def _give_up(self, count: int, now_s: float, actions: list[DispatcherAction]) -> None:
+        """Heads that cannot be on time: into the late lane, or away with them if it does not drain."""
+        entries = self._backlog.on_time.take(count)
+        self._backlog.set_aside(entries)
+        if not self._admission.late_lane_drains(now_s):
+            for entry in entries:
+                request = self._backlog.requests[entry[3]]
+                self._backlog.withdraw(request)
+                self.ledger.end(request, Fault.OVERLOADED, now_s, actions)
+
+    def _send(self, members: list[Request], now_s: float, actions: list[DispatcherAction]) -> None:
+        size = len(members)
+        assert 1 <= size <= self.settings.largest_batch, "a policy must send between one and largest_batch"
+        self._batch_id = batch_id = self._batch_id + 1
+        lease = self._leases.pick()
+        give_up_at_s = inf
+        ids = []
+        for request in members:
+            if request.give_up_at_s < give_up_at_s:  # noqa: PLR1730 - faster than min(), once per request
+                give_up_at_s = request.give_up_at_s
+            ids.append(request.id)
+        suspect_at_s = now_s + self._health.patience_s(lease, size)
+        self._leases.begin(lease, Batch(batch_id, lease.replica_id, members, now_s, give_up_at_s, suspect_at_s, size))
+        actions.append(DispatchBatch(lease.replica_id, batch_id, ids))
+
+    # Time.
+
+    def _end_overdue(self, now_s: float, actions: list[DispatcherAction]) -> None:
+        """Move what passed its deadline to the late lane; end what passed its give-up time."""
+        for request in self._backlog.take_given_up(now_s):
+            self.ledger.end(request, Fault.TIMEOUT, now_s, actions)
+        for lease in list(self._leases.by_id.values()):
+            for batch in list(lease.batches.values()):
+                if batch.give_up_at_s <= now_s:
+                    self._end_in_flight(batch, Fault.TIMEOUT, now_s, now_s, actions)
+                if batch.suspect_at_s <= now_s:
+                    self._suspect(lease, batch, now_s, actions)
+
+    def _tick(self, event: Tick, now_s: float, actions: list[DispatcherAction]) -> None:  # noqa: ARG002
+        self._dispatch(now_s, actions)
+
+    def _end_in_flight(
+        self, batch: Batch, fault: Fault, until_s: float, now_s: float, actions: list[DispatcherAction]
+    ) -> None:
+        """Answer those in a running batch who give up by `until_s`; the others wait on."""
+        batch.give_up_at_s = inf
+        for position, request in enumerate(batch.requests):
+            if request.place is not Place.BATCH or request.batch_id != batch.id:
+                continue
+            if request.give_up_at_s <= until_s:
+                self.ledger.end_in_batch(batch, position, fault, now_s, actions)
+                self._leave(batch, actions)
+            else:
+                batch.give_up_at_s = min(batch.give_up_at_s, request.give_up_at_s)
+
+    def _suspect(self, lease: Lease, batch: Batch, now_s: float, actions: list[DispatcherAction]) -> None:
+        """A batch takes far too long: write its replica off, and let its requests run elsewhere."""
+        if now_s > batch.suspect_at_s + _LATE_WAKE_S:
+            batch.suspect_at_s = now_s + _LATE_WAKE_S  # we were not there to hear; the answer may lie waiting
+            return
+        silent_s = now_s - batch.dispatched_at_s
+        actions.append(SuspectReplica(lease.replica_id, f"no answer to a batch for {silent_s:.3g} s", is_hung=True))
+        self._write_off(lease, now_s, actions)
+
+    # Replicas.
+
+    def _replica_leased(self, event: ReplicaLeased, now_s: float, actions: list[DispatcherAction]) -> None:
+        self._leases.add(event.replica_id, event.slots)
+        self._dispatch(now_s, actions)
+
+    def _replica_revoked(self, event: ReplicaRevoked, now_s: float, actions: list[DispatcherAction]) -> None:  # noqa: ARG002
+        lease = self._leases.by_id.get(event.replica_id)
+        if lease is None:
+            return
+        self._leases.revoke(lease)
+        if not self._leases.slots:
+            self._backlog.allow_for_cold_start()
+        self._return_if_empty(lease, actions)
+
+    def _return_if_empty(self, lease: Lease, actions: list[DispatcherAction]) -> None:
+        if lease.is_revoked and not lease.batches and lease.replica_id in self._leases.by_id:
+            self._leases.remove(lease)
+            actions.append(ReturnLease(lease.replica_id))
+
+    def _replica_lost(self, event: ReplicaLost, now_s: float, actions: list[DispatcherAction]) -> None:
+        lease = self._leases.by_id.get(event.replica_id)
+        if lease is not None:
+            self._write_off(lease, now_s, actions)
+            self._dispatch(now_s, actions)
+
+    def _write_off(self, lease: Lease, now_s: float, actions: list[DispatcherAction]) -> None:
+        """Forget a replica; what it had runs again where that is allowed."""
+        batches = list(lease.batches.values())
+        self._leases.remove(lease)
+        for batch in batches:
+            self._recovery.lost(batch, now_s, actions)
+        if not self._leases.slots:
+            self._backlog.allow_for_cold_start()
+            if self._is_suspended:
+                self._refuse_all(Fault.UNAVAILABLE, now_s, actions)
+
+    # The state of the platform around this function.
+
+    def _starts_suspended(self, event: StartsSuspended, now_s: float, actions: list[DispatcherAction]) -> None:  # noqa: ARG002
+        self._is_suspended = self._admission.is_suspended = True
+        if not self._leases.slots:
+            self._refuse_all(Fault.UNAVAILABLE, now_s, actions)
+
+    def _starts_resumed(self, event: StartsResumed, now_s: float, actions: list[DispatcherAction]) -> None:  # noqa: ARG002
+        self._is_suspended = self._admission.is_suspended = False
+        self._dispatch(now_s, actions)
+
+    def _refuse_all(self, fault: Fault, now_s: float, actions: list[DispatcherAction]) -> None:
+        for request in self._backlog.withdraw_all():
+            self.ledger.end(request, fault, now_s, actions)
+
+    def _drain_began(self, event: DrainBegan, now_s: float, actions: list[DispatcherAction]) -> None:  # noqa: ARG002
+        self._admission.is_draining = True
+        self._dispatch(now_s, actions)
+
+    def _drain_ended(self, event: DrainEnded, now_s: float, actions: list[DispatcherAction]) -> None:  # noqa: ARG002
+        self._admission.is_draining = True
+        self._refuse_all(Fault.SHUTTING_DOWN, now_s, actions)
+        for lease in self._leases.by_id.values():
+            for batch in list(lease.batches.values()):
+                self._end_in_flight(batch, Fault.SHUTTING_DOWN, inf, now_s, actions)
+
+    def check(self, now_s: float) -> None:
+        """Assert the cross-links of all collections; tests call it after each step."""
+        self._backlog.check(now_s)
+        requests = self._backlog.requests
+        in_batches = self._leases.check(self.settings.largest_batch)
+        assert in_batches == {r.id for r in requests.values() if r.place is Place.BATCH}
+        assert self.ledger.accepted == sum(self.ledger.ended.values()) + len(requests)
+        assert self._wake_at_s > now_s, "the next wake-up must lie ahead"

@@ -1,0 +1,104 @@
+"""How requests end: each gets its one outcome here, and the books are kept."""
+
+from __future__ import annotations
+
+from sojourn.core.backlog import Backlog
+from sojourn.core.lease import Batch, Leases
+from sojourn.domain.action import DispatcherAction, Finish
+from sojourn.domain.request import OUTCOME_OF_FAULT, Fault, Outcome, Place, Request
+from sojourn.estimate.capacity import drain_time_s
+from sojourn.estimate.service_time import ServiceTimeModel
+
+
+class Ledger:
+    """Counts that balance at every instant: accepted = sum of outcomes + in flight.
+
+    Args:
+        backlog: The requests in flight.
+        leases: Replicas, for the advice when to come back.
+        model: Learnt service times, for the same.
+    """
+
+    __slots__ = ("_backlog", "_leases", "_model", "accepted", "ended")
+
+    def __init__(self, backlog: Backlog, leases: Leases, model: ServiceTimeModel) -> None:
+        self.accepted = 0
+        self.ended: dict[Outcome, int] = dict.fromkeys(Outcome, 0)
+        self._backlog = backlog
+        self._leases = leases
+        self._model = model
+
+    def refuse(self, request_id: int, fault: Fault, actions: list[DispatcherAction]) -> None:
+        """End a request that was never admitted."""
+        outcome = OUTCOME_OF_FAULT[fault]
+        self.ended[outcome] += 1
+        actions.append(Finish(request_id, outcome, fault, retry_after_s=self.retry_after_s()))
+
+    def end(self, request: Request, fault: Fault, now_s: float, actions: list[DispatcherAction]) -> None:
+        """End a request that waits (or left its queue just now) without an answer."""
+        self._backlog.forget(request)
+        self._finish(request, fault, now_s, actions, -1, now_s - request.arrival_at_s)
+
+    def end_in_batch(
+        self,
+        batch: Batch,
+        position: int,
+        fault: Fault,
+        now_s: float,
+        actions: list[DispatcherAction],
+        *,
+        is_answered: bool = False,
+    ) -> None:
+        """End a request of a batch with a fault; `is_answered`: the replica said so."""
+        request = batch.requests[position]
+        self._backlog.forget(request)
+        queue_wait_s = batch.dispatched_at_s - request.arrival_at_s
+        self._finish(request, fault, now_s, actions, position if is_answered else -1, queue_wait_s)
+
+    def serve(
+        self, batch: Batch, faults: dict[int, Fault] | None, now_s: float, actions: list[DispatcherAction]
+    ) -> None:
+        """End all who still wait for a batch that was answered."""
+        requests, served = self._backlog.requests, 0
+        dispatched_at_s = batch.dispatched_at_s
+        for position, request in enumerate(batch.requests):
+            if request.place is not Place.BATCH or request.batch_id != batch.id:
+                continue
+            if faults is not None and position in faults:
+                self.end_in_batch(batch, position, faults[position], now_s, actions, is_answered=True)
+                continue
+            served += 1
+            request.place = Place.ENDED
+            del requests[request.id]
+            self._backlog.held_bytes -= request.body_bytes
+            arrival_at_s = request.arrival_at_s
+            actions.append(
+                Finish(
+                    request.id,
+                    Outcome.SERVED,
+                    None,
+                    position,
+                    dispatched_at_s - arrival_at_s,
+                    now_s - arrival_at_s,
+                )
+            )
+        self.ended[Outcome.SERVED] += served
+
+    def retry_after_s(self) -> float:
+        """When a refused client should come back [s]."""
+        return drain_time_s(self._backlog.waiting, self._leases.slots, self._model)
+
+    def _finish(
+        self,
+        request: Request,
+        fault: Fault,
+        now_s: float,
+        actions: list[DispatcherAction],
+        position: int,
+        queue_wait_s: float,
+    ) -> None:
+        outcome = OUTCOME_OF_FAULT[fault]
+        self.ended[outcome] += 1
+        retry_after_s = self.retry_after_s() if outcome is Outcome.SHED else 0.0
+        latency_s = now_s - request.arrival_at_s
+        actions.append(Finish(request.id, outcome, fault, position, queue_wait_s, latency_s, retry_after_s))

@@ -1,0 +1,95 @@
+"""A bounded-cost ordered queue: priority class, due instant, arrival, id."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from itertools import islice
+from math import inf
+
+from sojourn.domain.request import Priority
+from sojourn.policy.batching.port import QueueEntry
+
+
+class DueQueue:
+    """Requests in service order as a sorted list: heads in front, usually appended at the end.
+
+    Arrivals mostly come in order, so that `push` is an append; batches leave from the front in one
+    slice. `entries` is public to read: policies look at it.
+    """
+
+    __slots__ = ("_count_by_class", "entries")
+
+    def __init__(self) -> None:
+        self.entries: list[QueueEntry] = []
+        self._count_by_class = [0] * len(Priority)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def push(self, entry: QueueEntry) -> None:
+        """Add a request at its place."""
+        entries = self.entries
+        if not entries or entry > entries[-1]:
+            entries.append(entry)
+        else:
+            insort(entries, entry)
+        self._count_by_class[entry[0]] += 1
+
+    def take(self, count: int) -> list[QueueEntry]:
+        """Remove and return the first `count` entries."""
+        taken = self.entries[:count]
+        del self.entries[:count]
+        for entry in taken:
+            self._count_by_class[entry[0]] -= 1
+        return taken
+
+    def remove(self, entry: QueueEntry) -> None:
+        """Remove one entry, which must be there."""
+        at = bisect_left(self.entries, entry)
+        if at == len(self.entries) or self.entries[at] != entry:
+            raise KeyError(entry)
+        del self.entries[at]
+        self._count_by_class[entry[0]] -= 1
+
+    def clear(self) -> list[QueueEntry]:
+        """Remove and return everything."""
+        return self.take(len(self.entries))
+
+    def next_due_at_s(self) -> float:
+        """Earliest due instant, or infinity; the head of each priority class is a candidate."""
+        entries = self.entries
+        if not entries:
+            return inf
+        earliest = entries[0][1]
+        at = 0
+        for count in self._count_by_class:
+            if count and entries[at][1] < earliest:
+                earliest = entries[at][1]
+            at += count
+        return earliest
+
+    def take_due(self, now_s: float) -> list[QueueEntry]:
+        """Remove and return what is due at or before `now_s`."""
+        due: list[QueueEntry] = []
+        at = 0
+        for priority in range(len(self._count_by_class)):
+            end = at + self._count_by_class[priority]
+            stop = at
+            while stop < end and self.entries[stop][1] <= now_s:
+                stop += 1
+            if stop > at:
+                due += self.entries[at:stop]
+                del self.entries[at:stop]
+                self._count_by_class[priority] -= stop - at
+            at += self._count_by_class[priority]
+        return due
+
+    def ahead_of(self, priority: int) -> int:
+        """How many entries a new one of this class, due last in it, would have before it."""
+        return sum(self._count_by_class[: priority + 1])
+
+    def check(self) -> None:
+        """Assert the order and the counts."""
+        assert all(a < b for a, b in zip(self.entries, islice(self.entries, 1, None), strict=False))
+        for priority, count in enumerate(self._count_by_class):
+            assert count == sum(1 for entry in self.entries if entry[0] == priority)

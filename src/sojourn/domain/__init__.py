@@ -1,0 +1,1 @@
+"""Plain data every layer speaks: requests, batches, replicas, functions, events, actions."""

@@ -1,0 +1,135 @@
+"""Facts the core is told, in the past tense. Their instant is the `now_s` of the step."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sojourn.domain.function import FunctionSettings
+from sojourn.domain.request import Fault, Priority
+
+
+class RequestArrived(msgspec.Struct, frozen=True, gc=False):
+    """The last byte of a request's body was received.
+
+    `client_timeout_s` is what the client asked for, in seconds, or None.
+    """
+
+    request_id: int
+    body_bytes: int = 0
+    priority: int = Priority.DEFAULT
+    client_timeout_s: float | None = None
+
+
+class ClientGone(msgspec.Struct, frozen=True, gc=False):
+    """The client of a request went away before its answer."""
+
+    request_id: int
+
+
+class ReplicaLeased(msgspec.Struct, frozen=True, gc=False):
+    """The controller gave a ready replica to this function; it takes `slots` batches at once."""
+
+    replica_id: int
+    slots: int = 1
+
+
+class ReplicaRevoked(msgspec.Struct, frozen=True, gc=False):
+    """The controller takes a replica back: it finishes what it has and gets no new work."""
+
+    replica_id: int
+
+
+class ReplicaLost(msgspec.Struct, frozen=True, gc=False):
+    """A replica's link closed; whatever it held will not come back."""
+
+    replica_id: int
+
+
+class BatchCompleted(msgspec.Struct, frozen=True, gc=False):
+    """A replica answered a batch.
+
+    `faults` lists (position in the batch, fault) of the items that were not served, by position.
+    """
+
+    replica_id: int
+    batch_id: int
+    faults: tuple[tuple[int, Fault], ...] = ()
+
+
+class StartsSuspended(msgspec.Struct, frozen=True, gc=False):
+    """No replica can be had for now: waiters are told at once instead of at their give-up time."""
+
+
+class StartsResumed(msgspec.Struct, frozen=True, gc=False):
+    """Replicas are being started again."""
+
+
+class DrainBegan(msgspec.Struct, frozen=True, gc=False):
+    """The server is shutting down: queued work is finished, new requests are refused."""
+
+
+class DrainEnded(msgspec.Struct, frozen=True, gc=False):
+    """The server stops now: whoever still waits is told so."""
+
+
+class Tick(msgspec.Struct, frozen=True, gc=False):
+    """Nothing but time has passed."""
+
+
+DispatcherEvent = (
+    RequestArrived
+    | ClientGone
+    | ReplicaLeased
+    | ReplicaRevoked
+    | ReplicaLost
+    | BatchCompleted
+    | StartsSuspended
+    | StartsResumed
+    | DrainBegan
+    | DrainEnded
+    | Tick
+)
+
+
+class FunctionDeployed(msgspec.Struct, frozen=True, gc=False):
+    """A function is to be kept alive from now on."""
+
+    settings: FunctionSettings
+
+
+class FunctionRemoved(msgspec.Struct, frozen=True, gc=False):
+    """A function is no longer wanted; its replicas drain."""
+
+    function: str
+
+
+class ReplicaReady(msgspec.Struct, frozen=True, gc=False):
+    """A replica has loaded its model and takes work."""
+
+    replica_id: int
+
+
+class LeaseReturned(msgspec.Struct, frozen=True, gc=False):
+    """The dispatcher has nothing left in a revoked replica."""
+
+    replica_id: int
+
+
+class ReplicaExited(msgspec.Struct, frozen=True, gc=False):
+    """A replica's process ended; `cause` is one line for people."""
+
+    replica_id: int
+    cause: str = ""
+
+
+class ReplicaSuspected(msgspec.Struct, frozen=True, gc=False):
+    """A dispatcher found a replica hung (`is_hung`: it holds nothing of ours any more) or much too slow."""
+
+    replica_id: int
+    cause: str
+    is_hung: bool
+
+
+ControllerEvent = (
+    FunctionDeployed | FunctionRemoved | ReplicaReady | LeaseReturned | ReplicaSuspected | ReplicaExited | Tick
+)

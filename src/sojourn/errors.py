@@ -1,0 +1,44 @@
+"""Every exception this package raises on purpose, in one tree.
+
+```
+SojournError
+├── ConfigurationError      settings, objectives, targets: wrong before anything ran
+│   ├── ObjectiveError      an objective text that cannot be read (points at the place)
+│   └── TargetError         the user's file or function is missing or cannot be imported
+├── ProtocolError           bytes on a socket that break the framing or the handshake
+├── StartError              the server could not start (port in use, state dir locked, ...)
+└── ClientError             a call to a running server did not succeed
+```
+
+The expected end of a request is data (`sojourn.domain.request.Outcome`), never an exception.
+"""
+
+from __future__ import annotations
+
+
+class SojournError(Exception):
+    """Base of all errors raised by this package; its text says what, where and how to fix it."""
+
+
+class ConfigurationError(SojournError):
+    """Settings that cannot be used; all faults found are named in one message."""
+
+
+class ObjectiveError(ConfigurationError):
+    """An objective text that cannot be read; the message marks the place."""
+
+
+class TargetError(ConfigurationError):
+    """The file, module or function to serve is missing or fails to import."""
+
+
+class ProtocolError(SojournError):
+    """Bytes that break the replica protocol: framing, lengths, version or token."""
+
+
+class StartError(SojournError):
+    """The server could not start; the message names the cause and the remedy."""
+
+
+class ClientError(SojournError):
+    """A call to a running server failed; the message repeats what the server said."""

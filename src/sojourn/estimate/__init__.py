@@ -1,0 +1,1 @@
+"""What we believe from what we saw: arrival rates, service times, capacity."""

@@ -1,0 +1,67 @@
+"""One request and its answer, on their way through a connection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from sojourn.domain.request import Fault
+from sojourn.gateway.response import STATUS_OF_FAULT, Persistence, error_answer
+from sojourn.gateway.routes import Service
+from sojourn.wire.message import ContentKind
+
+if TYPE_CHECKING:
+    from sojourn.gateway.connection import Connection
+
+
+class Exchange(msgspec.Struct, gc=False, eq=False):
+    """The caller the runtime answers (`runtime.ports.Caller`); one exists per request in flight.
+
+    `connection` is None once the exchange has been answered or its client is gone: whatever comes
+    after that is dropped. `response` holds an answer that waits for those before it. `held_bytes` is
+    what its body adds to the context's count until then.
+    """
+
+    connection: Connection | None
+    service: Service | None
+    request_id: bytes | None
+    persistence: int
+    number: int = 0
+    response: bytes | None = None
+    is_last: bool = False
+    held_bytes: int = 0
+
+    def answer(self, body: bytes, kind: ContentKind, timing: bytes) -> None:
+        """Send the result; `timing` is the value of the Server-Timing header."""
+        connection = self.connection
+        if connection is None:
+            return
+        self.connection = None
+        context = connection.context
+        if self.held_bytes:
+            context.held_bytes -= self.held_bytes
+        persistence = connection.persistence_now(self.persistence) if context.is_draining else self.persistence
+        request_id = self.request_id or context.request_ids.new()
+        head = context.answer_heads[persistence][kind] % (len(body), request_id, timing)
+        connection.send(self, head, body, persistence == 0)
+
+    def refuse(self, fault: Fault, message: str, status: int = 0, retry_after_s: float = 0.0) -> None:
+        """Send an error; `status` 0 takes the one that belongs to `fault`."""
+        self.refuse_as(status or STATUS_OF_FAULT[fault], fault.value, message, retry_after_s)
+
+    def refuse_as(self, status: int, code: str, message: str, retry_after_s: float = 0.0) -> None:
+        """Send an error with a code of the gateway's own."""
+        connection = self.connection
+        if connection is None:
+            return
+        self.connection = None
+        context = connection.context
+        context.held_bytes -= self.held_bytes
+        persistence = connection.persistence_now(self.persistence) if context.is_draining else self.persistence
+        request_id = self.request_id or context.request_ids.new()
+        answer = error_answer(
+            status, code, message, request_id,
+            persistence=persistence, retry_after_s=retry_after_s, date=context.date_line,
+        )  # fmt: skip
+        connection.send(self, answer, b"", persistence == Persistence.CLOSE)

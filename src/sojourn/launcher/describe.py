@@ -1,0 +1,86 @@
+"""What a target declares, learnt without importing it here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections import deque
+
+import msgspec
+
+from sojourn.domain.function import FunctionManifest
+from sojourn.errors import TargetError
+from sojourn.launcher.process import Process, allowed_environment
+from sojourn.launcher.session_guard import SessionGuard
+
+ANSWER_BYTES_MAX = 16 * 2**20
+_LINES_KEPT = 20
+
+
+class _Refusal(msgspec.Struct):
+    error: str
+
+
+async def describe(target: str, timeout_s: float = 60.0) -> list[FunctionManifest]:
+    """Functions of a target (`app.py` or `pkg.module`), described by a short-lived process.
+
+    Args:
+        target: File or module; relative to the working directory.
+        timeout_s: How long its import may take, in seconds.
+
+    Raises:
+        TargetError: It is missing, cannot be imported, declares nothing, or took too long.
+    """
+    ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    lines: deque[str] = deque(maxlen=_LINES_KEPT)  # the last ones, for when it dies without a word
+    answer_fd = os.memfd_create("sojourn-manifest", os.MFD_CLOEXEC)
+    with os.fdopen(answer_fd, "rb") as answer, contextlib.closing(SessionGuard()) as guard:
+        process = _start(target, answer_fd, guard, lines, ended)
+        try:
+            async with asyncio.timeout(timeout_s):
+                cause = await asyncio.shield(ended)
+        except TimeoutError:
+            raise TargetError(
+                f"{target}: its import took longer than {timeout_s:g} s and was stopped{_told(lines)}"
+            ) from None
+        finally:
+            if not ended.done():
+                process.kill()
+                await ended
+        answer.seek(0)
+        content = answer.read(ANSWER_BYTES_MAX + 1)
+    return _read(target, content, cause, lines)
+
+
+def _start(target: str, answer_fd: int, guard: SessionGuard, lines: deque[str], ended: asyncio.Future[str]) -> Process:
+    arguments = ["-m", "sojourn.replica.describe", "--fd", str(answer_fd), "--parent", str(os.getpid()), "--", target]
+    try:
+        return Process(
+            arguments,
+            environment=allowed_environment(os.environ),
+            guard=guard,
+            standard_input=b"",
+            on_line=lambda _stream, line: lines.append(line),
+            on_exit=ended.set_result,
+            pass_fds=[answer_fd],
+        )
+    except OSError as error:
+        raise TargetError(f"{target}: the process to describe it could not be started: {error.strerror}") from error
+
+
+def _read(target: str, content: bytes, cause: str, lines: deque[str]) -> list[FunctionManifest]:
+    if len(content) > ANSWER_BYTES_MAX:
+        raise TargetError(f"{target}: its manifest takes more than {ANSWER_BYTES_MAX} bytes; are its examples huge?")
+    try:
+        answer = msgspec.json.decode(content, type=list[FunctionManifest] | _Refusal)
+    except msgspec.DecodeError:
+        raise TargetError(f"{target}: its import ended the process ({cause}){_told(lines)}") from None
+    if isinstance(answer, _Refusal):
+        raise TargetError(answer.error)
+    return answer
+
+
+def _told(lines: deque[str]) -> str:
+    text = "\n".join(f"    {line}" for line in lines if line.strip())
+    return f"; its last words:\n{text}" if text else ""

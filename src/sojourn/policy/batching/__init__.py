@@ -1,0 +1,1 @@
+"""Batching: a replica is free and requests are queued; go now, with how many, or wait?"""

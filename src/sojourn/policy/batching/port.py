@@ -1,0 +1,64 @@
+"""The question every batching policy answers, what it may look at, and the named answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from sojourn.estimate.service_time import ServiceTimeModel
+
+# A queued request as policies see it: priority class, due instant [s], arrival instant [s], id.
+QueueEntry = tuple[int, float, float, int]
+
+
+class BatchingPolicy(Protocol):
+    """Shall a free replica start a batch now, and which?"""
+
+    heeds_deadlines: bool  # whether the queue is ordered by deadline (else by arrival)
+
+    def decide(self, view: BatchingView) -> Send | Wait:
+        """Answer for one free replica; asked again after every `Send` while another is free.
+
+        Called only when a request is queued, on time or late. `Send` must name at least one.
+        """
+
+
+class BatchingView(msgspec.Struct, gc=False):
+    """What a batching policy may look at.
+
+    Args:
+        now_s: The instant of the question.
+        queue: On-time requests in service order.
+        late: Requests past saving, by the instant they give up.
+        replicas: Batches that can run at once on all ready replicas, >= 1.
+        arrivals_per_s: Arrival rate over the last second.
+        model: Learnt service times.
+        latency_s: The objective's latency, or infinity without an objective.
+        largest_batch: Most items of one call.
+    """
+
+    now_s: float
+    queue: Sequence[QueueEntry]
+    late: Sequence[QueueEntry]
+    replicas: int
+    arrivals_per_s: float
+    model: ServiceTimeModel
+    latency_s: float
+    largest_batch: int
+
+
+class Send(msgspec.Struct, frozen=True, gc=False):
+    """Set `sacrifice` heads aside into the late lane, then send the next `size` and `late` late ones."""
+
+    size: int
+    sacrifice: int = 0
+    late: int = 0
+
+
+class Wait(msgspec.Struct, frozen=True, gc=False):
+    """Send nothing before `until_s` unless something happens; set `sacrifice` heads aside now."""
+
+    until_s: float
+    sacrifice: int = 0

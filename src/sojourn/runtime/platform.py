@@ -1,0 +1,324 @@
+"""The live platform: drives the controller, its launcher and every function's dispatcher on one loop."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+from random import SystemRandom
+from time import monotonic
+
+from sojourn.core.admission import QueueBounds
+from sojourn.core.controller import Controller
+from sojourn.domain.action import (
+    ControllerAction,
+    LeaseReplica,
+    ResumeStarts,
+    RevokeReplica,
+    StartReplica,
+    StopReplica,
+    SuspectReplica,
+    SuspendStarts,
+)
+from sojourn.domain.event import (
+    ControllerEvent,
+    DrainBegan,
+    DrainEnded,
+    FunctionDeployed,
+    LeaseReturned,
+    ReplicaExited,
+    ReplicaLeased,
+    ReplicaReady,
+    ReplicaRevoked,
+    ReplicaSuspected,
+    StartsResumed,
+    StartsSuspended,
+    Tick,
+)
+from sojourn.domain.function import FunctionManifest
+from sojourn.runtime.output import ReplicaOutput
+from sojourn.runtime.overview import PlatformOverview
+from sojourn.runtime.ports import Launcher, ReplicaSpec
+from sojourn.runtime.replica_link import ReplicaLink, ReplicaListener
+from sojourn.runtime.service import FunctionService
+from sojourn.telemetry.edges import common_edges_s
+from sojourn.telemetry.journal import Journal
+from sojourn.telemetry.log import EventLog
+from sojourn.telemetry.meter import FunctionMeter
+from sojourn.wire.message import Done, Drain, Fatal, Message, Ready
+
+_STOP_GRACE_S = 5.0
+_EXIT_GRACE_S = 0.5
+
+
+class Platform:
+    """All functions of one server and the replicas they share.
+
+    Construct, `await start()`, `deploy` functions, hand `services` to a gateway; at the end
+    `await drain(...)` and `await close()`.
+
+    Args:
+        launcher: Starts replica processes.
+        run_dir: Private directory (0700) for the replica socket.
+        event_log: Told of what happens to replicas.
+        output: Keeps what replicas print (also given to the launcher).
+        bounds: Limits of each function's queue.
+        journal_steps: Steps kept per state machine.
+    """
+
+    def __init__(
+        self,
+        launcher: Launcher,
+        run_dir: Path,
+        event_log: EventLog,
+        output: ReplicaOutput,
+        bounds: QueueBounds | None = None,
+        journal_steps: int = 1024,
+    ) -> None:
+        self.services: dict[str, FunctionService] = {}
+        self.controller = Controller(SystemRandom())
+        self.journal = Journal(journal_steps)
+        self._launcher = launcher
+        self._log = event_log
+        self._output = output
+        self._bounds = bounds or QueueBounds()
+        self._journal_steps = journal_steps
+        self._listener = ReplicaListener(self, str(run_dir / "replicas.sock"))
+        self._tokens: dict[int, str] = {}
+        self._functions: dict[int, str] = {}  # of every replica that is not gone
+        self._links: dict[int, ReplicaLink] = {}
+        self._fatal: dict[int, str] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._changed = asyncio.Event()
+        self._is_closing = False
+
+    async def start(self) -> None:
+        """Listen for replicas."""
+        await self._listener.start()
+
+    def deploy(self, manifests: Iterable[FunctionManifest]) -> None:
+        """Serve these functions from now on and start their replicas."""
+        manifests = list(manifests)
+        objectives_s = [m.settings.slo.latency_s for m in manifests if m.settings.slo]
+        edges_s = common_edges_s(objectives_s)
+        for manifest in manifests:
+            name = manifest.name
+            self.services[name] = FunctionService(
+                manifest,
+                FunctionMeter(name, manifest.revision, edges_s),
+                self._bounds,
+                Journal(self._journal_steps),
+                self,
+            )
+        for manifest in manifests:
+            self._step(FunctionDeployed(manifest.settings))
+
+    def overview(self) -> PlatformOverview:
+        """What the admin port shows."""
+        return PlatformOverview(self.services, self.controller, self._output)
+
+    def is_ready(self) -> bool:
+        """Whether every function has a replica that takes work."""
+        return not self._is_closing and all(service.dispatcher.replicas_ready for service in self.services.values())
+
+    async def first_start(self) -> dict[str, str]:
+        """Wait until each function has a ready replica or its first start failed; the failures by name."""
+        while True:
+            failures = {name: self.controller.start_failure(name) for name in self.services}
+            failures = {name: cause for name, cause in failures.items() if cause}
+            if failures or self.is_ready():
+                return failures
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def drain(self, limit_s: float) -> bool:
+        """Refuse new requests, finish those in flight; whether that was done within `limit_s` seconds.
+
+        Whoever is left then is told that the server shuts down.
+        """
+        for service in self.services.values():
+            service.happened(DrainBegan())
+        give_up_at_s = monotonic() + limit_s
+        is_done = await self._idle_by(give_up_at_s)
+        if not is_done:
+            for service in self.services.values():
+                service.happened(DrainEnded())
+        return is_done
+
+    async def _idle_by(self, give_up_at_s: float) -> bool:
+        """Wait until nothing is in flight; whether that came to pass in time."""
+        while any(service.dispatcher.in_flight for service in self.services.values()):
+            left_s = give_up_at_s - monotonic()
+            if left_s <= 0:
+                return False
+            self._changed.clear()
+            for service in self.services.values():
+                service.on_idle = self._changed.set
+            try:
+                await asyncio.wait_for(self._changed.wait(), left_s)
+            except TimeoutError:
+                return False
+        return True
+
+    async def close(self) -> None:
+        """End all replicas and stop listening."""
+        self._is_closing = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for link in list(self._links.values()):
+            link.send(Drain())
+        for replica_id in list(self._functions):
+            self._launcher.stop(replica_id, _STOP_GRACE_S)
+        await self._launcher.close()
+        await self._listener.close()
+        for service in self.services.values():
+            service.close()
+
+    # The listener's side (LinkOwner).
+
+    def token_of(self, replica_id: int) -> str | None:
+        """The one-time token of a replica that may dial in now."""
+        return self._tokens.get(replica_id)
+
+    def link_opened(self, link: ReplicaLink) -> None:
+        """A replica dialled in; its token is used up."""
+        del self._tokens[link.replica_id]
+        self._links[link.replica_id] = link
+
+    def link_message(self, link: ReplicaLink, message: Message) -> None:
+        """A replica said something."""
+        if type(message) is Done:
+            self.services[self._functions[link.replica_id]].batch_done(link, message)
+        elif type(message) is Ready:
+            self._replica_ready(link, message)
+        elif type(message) is Fatal:
+            self._fatal[link.replica_id] = message.cause
+            function = self._functions.get(link.replica_id, "")
+            self._log.error("replica.fatal", function=function, replica=link.replica_id, cause=message.cause)
+            for line in message.traceback.splitlines():
+                self._output.record(function, link.replica_id, "stderr", line)
+
+    def link_closed(self, link: ReplicaLink, cause: str) -> None:
+        """A replica's connection is gone: what it held is lost, and so is the process."""
+        replica_id = link.replica_id
+        self._links.pop(replica_id, None)
+        function = self._functions.get(replica_id)
+        if function is None:
+            return
+        self._fatal.setdefault(replica_id, "")
+        self.services[function].replica_lost(replica_id)
+        if not self._is_closing:
+            self._log.debug("replica.link_closed", function=function, replica=replica_id, cause=cause)
+            # It is most likely exiting by itself; let it say how before we end it.
+            asyncio.get_running_loop().call_later(_EXIT_GRACE_S, self._end_if_alive, replica_id)
+
+    def _end_if_alive(self, replica_id: int) -> None:
+        if replica_id in self._functions and not self._is_closing:
+            self._launcher.stop(replica_id, 0.0)
+
+    def _replica_ready(self, link: ReplicaLink, ready: Ready) -> None:
+        replica_id = link.replica_id
+        function = self._functions[replica_id]
+        cold_start_s = self.controller.age_s(replica_id, monotonic())
+        self.services[function].meter.cold_start(cold_start_s, ready.import_s, ready.load_s, ready.warmup_s)
+        self._log.info(
+            "replica.ready",
+            function=function,
+            replica=replica_id,
+            pid=link.pid,
+            cold_start_s=round(cold_start_s, 3),
+            import_s=round(ready.import_s, 3),
+            load_s=round(ready.load_s, 3),
+            warmup_s=round(ready.warmup_s, 3),
+        )
+        self._step(ReplicaReady(replica_id))
+
+    # The launcher's side.
+
+    def _replica_exited(self, replica_id: int, cause: str) -> None:
+        function = self._functions.pop(replica_id, None)
+        if function is None:
+            return
+        self._tokens.pop(replica_id, None)
+        link = self._links.pop(replica_id, None)
+        if link is not None:  # the process is gone before its connection told us
+            self.services[function].replica_lost(replica_id)
+            link.drop("its process exited")
+        told = self._fatal.pop(replica_id, "")
+        cause = told or cause
+        if not self._is_closing:
+            self._log.warning("replica.exited", function=function, replica=replica_id, cause=cause)
+            self._step(ReplicaExited(replica_id, cause))
+
+    # The services' side (ServiceOwner).
+
+    def lease_returned(self, replica_id: int) -> None:
+        """A replica that was taken back is empty."""
+        self._step(LeaseReturned(replica_id))
+
+    def objective_infeasible(self, function: str, why: str) -> None:
+        """Say once that an objective cannot be met."""
+        remedy = "relax the objective, or make one call faster"
+        self._log.warning("function.infeasible", function=function, cause=why, remedy=remedy)
+
+    def cause_of(self, function: str) -> str:
+        """Why no replica of a function can be had."""
+        return self.controller.start_failure(function)
+
+    def replica_suspected(self, suspect: SuspectReplica) -> None:
+        """A replica is not well: the controller decides."""
+        function = self._functions.get(suspect.replica_id, "")
+        self._log.warning("replica.suspected", function=function, replica=suspect.replica_id, cause=suspect.cause)
+        self._fatal.setdefault(suspect.replica_id, suspect.cause)
+        self._step(ReplicaSuspected(suspect.replica_id, suspect.cause, suspect.is_hung))
+
+    # The controller's side.
+
+    def _step(self, event: ControllerEvent) -> None:
+        now_s = monotonic()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        actions = self.controller.step(event, now_s)
+        self.journal.append(now_s, event, actions)
+        for action in actions:
+            self._perform(action)
+        self._changed.set()
+        wake_at_s = self.controller.next_wake_at_s
+        if wake_at_s is not None and not self._is_closing:
+            self._timer = asyncio.get_running_loop().call_later(max(wake_at_s - now_s, 0.001), self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._step(Tick())
+
+    def _perform(self, action: ControllerAction) -> None:
+        service = self.services[action.function]
+        match action:
+            case StartReplica(replica_id=replica_id):
+                self._start_replica(service, replica_id)
+            case LeaseReplica(replica_id=replica_id):
+                link = self._links.get(replica_id)
+                if link is not None:  # else it died between the two; its exit is on its way
+                    service.links[replica_id] = link
+                    service.happened(ReplicaLeased(replica_id, service.manifest.slots))
+            case RevokeReplica(replica_id=replica_id):
+                service.happened(ReplicaRevoked(replica_id))
+            case StopReplica(replica_id=replica_id):
+                self._launcher.stop(replica_id, _STOP_GRACE_S)
+            case SuspendStarts(cause=cause):
+                self._log.error("function.crash_loop", function=action.function, cause=cause)
+                service.happened(StartsSuspended())
+            case ResumeStarts():
+                service.happened(StartsResumed())
+
+    def _start_replica(self, service: FunctionService, replica_id: int) -> None:
+        token = secrets.token_urlsafe(32)
+        self._tokens[replica_id] = token
+        self._functions[replica_id] = service.name
+        spec = ReplicaSpec(
+            replica_id=replica_id, socket_path=self._listener.path, token=token, manifest=service.manifest
+        )
+        self._log.info("replica.starting", function=service.name, replica=replica_id)
+        self._launcher.start(spec, self._replica_exited)

@@ -1,0 +1,52 @@
+"""What the runtime needs from the edges, as protocols: a caller to answer, a launcher of replicas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from sojourn.domain.action import SuspectReplica
+from sojourn.domain.request import Fault
+from sojourn.wire.message import ContentKind
+from sojourn.wire.spec import ReplicaSpec
+
+__all__ = ["Caller", "Launcher", "ReplicaSpec", "ServiceOwner"]
+
+
+class Caller(Protocol):
+    """Whoever waits for the answer of one request; exactly one of its methods is called, once."""
+
+    def answer(self, body: bytes, kind: ContentKind, timing: bytes) -> None:
+        """Hand over the result; `timing` is the value of a Server-Timing header."""
+
+    def refuse(self, fault: Fault, message: str, status: int, retry_after_s: float) -> None:
+        """Tell why there is no result; `status` 0 means the HTTP status that belongs to `fault`."""
+
+
+class ServiceOwner(Protocol):
+    """Who runs a function's service and its replicas."""
+
+    def lease_returned(self, replica_id: int) -> None:
+        """A replica that was taken back is empty."""
+
+    def replica_suspected(self, suspect: SuspectReplica) -> None:
+        """A replica is not well."""
+
+    def objective_infeasible(self, function: str, why: str) -> None:
+        """Enough was measured to say that the objective cannot be met."""
+
+    def cause_of(self, function: str) -> str:
+        """Why no replica of the function can be had; empty if one can."""
+
+
+class Launcher(Protocol):
+    """Starts and ends replica processes; the replica itself dials in."""
+
+    def start(self, spec: ReplicaSpec, on_exit: Callable[[int, str], None]) -> None:
+        """Start a process for `spec`; `on_exit(replica_id, cause)` is called once on the loop when it ended."""
+
+    def stop(self, replica_id: int, grace_s: float) -> None:
+        """Ask the process to end; after `grace_s` seconds it is killed."""
+
+    async def close(self) -> None:
+        """Kill whatever is left and wait until all processes are gone."""

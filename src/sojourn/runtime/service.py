@@ -1,0 +1,303 @@
+"""One function, live: drives its dispatcher with requests, replica messages and timers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+
+from sojourn.core.admission import QueueBounds
+from sojourn.core.dispatcher import Dispatcher
+from sojourn.domain.action import CancelBatch, DispatchBatch, DispatcherAction, Finish, SuspectReplica
+from sojourn.domain.event import BatchCompleted, ClientGone, DispatcherEvent, ReplicaLost, RequestArrived, Tick
+from sojourn.domain.function import FunctionManifest
+from sojourn.domain.request import BLAME_OF_FAULT, OUTCOME_OF_FAULT, Blame, Fault, Outcome
+from sojourn.policy.batching.catalogue import batching_policy
+from sojourn.runtime.faults import explain
+from sojourn.runtime.ports import Caller, ServiceOwner
+from sojourn.runtime.quarantine import Quarantine
+from sojourn.runtime.replica_link import ReplicaLink
+from sojourn.telemetry.journal import Journal
+from sojourn.telemetry.meter import FunctionMeter
+from sojourn.wire.message import Cancel, ContentKind, Done
+
+_Call = tuple[Caller, bytes, ContentKind]
+_NO_DONE = Done(0, 0.0, 0.0, 0.0, 0.0, [])
+_KINDS = tuple(ContentKind)
+# What a replica may say of an item; all else is for the platform to judge.
+_FAULT_CODES = frozenset(
+    fault.value
+    for fault in (
+        Fault.MALFORMED,
+        Fault.ITEM_INVALID,
+        Fault.UNSUPPORTED_CONTENT_TYPE,
+        Fault.FUNCTION_RAISED,
+        Fault.BAD_RESULT,
+        Fault.ITEM_ERROR,
+        Fault.CLIENT_GONE,
+    )
+)
+_SERVER_ERROR = 500
+_JUDGED_FROM_SAMPLES = 30
+
+
+class FunctionService:
+    """What the gateway calls and replicas answer to, for one function; all on one loop.
+
+    Args:
+        manifest: The function.
+        meter: Where requests and batches are counted.
+        bounds: Limits of the queue.
+        journal: Where steps of the dispatcher are recorded.
+        owner: Told of what concerns replicas and objectives.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        manifest: FunctionManifest,
+        meter: FunctionMeter,
+        bounds: QueueBounds,
+        journal: Journal,
+        owner: ServiceOwner,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        settings = manifest.settings
+        self.manifest = manifest
+        self.name = manifest.name
+        self.revision = manifest.revision
+        self.meter = meter
+        self.journal = journal
+        self.links: dict[int, ReplicaLink] = {}
+        self.dispatcher = Dispatcher(settings, batching_policy(settings.batching), bounds)
+        self._latency_s = settings.slo.latency_s if settings.slo else None
+        self.on_idle: Callable[[], None] | None = None  # called when nothing is in flight any more
+        self._owner = owner
+        self._is_judged = self._latency_s is None  # whether the objective was found feasible or not
+        self._clock = clock
+        self._calls: dict[int, _Call] = {}
+        self._running: dict[int, tuple[float, int, int]] = {}  # batch -> (dispatched at, size, replica)
+        self._quarantine = Quarantine()
+        self._number = 0
+        self._done: Done = _NO_DONE
+        self._done_timing = b""
+        self._done_faults: dict[int, tuple[str, int]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at_s = 0.0
+
+    # The gateway's side.
+
+    def submit(
+        self, caller: Caller, body: bytes, kind: ContentKind, priority: int, client_timeout_s: float | None
+    ) -> int:
+        """Take a request in; the caller is answered or refused later, or refused before this returns."""
+        self._number = number = self._number + 1
+        now_s = self._clock()
+        if self._quarantine and self._quarantine.holds(body, now_s):
+            self.refused_at_the_door(Fault.POISONED)
+            caller.refuse(Fault.POISONED, explain(Fault.POISONED, self.manifest.settings), 0, 0.0)
+            return number
+        self._calls[number] = (caller, body, kind)
+        self.meter.arrived(now_s)
+        self._step(RequestArrived(number, len(body), priority, client_timeout_s), now_s)
+        return number
+
+    def cancel(self, request_number: int) -> None:
+        """The client is gone: the request is neither answered nor refused any more."""
+        if self._calls.pop(request_number, None) is not None:
+            self._step(ClientGone(request_number), self._clock())
+
+    def refused_at_the_door(self, fault: Fault) -> None:
+        """Count a request that the gateway refused after routing, before the core saw it."""
+        now_s = self._clock()
+        within = None if self._latency_s is None else False
+        counts = BLAME_OF_FAULT[fault] is not Blame.CLIENT
+        self.meter.arrived(now_s)
+        self.meter.finished(OUTCOME_OF_FAULT[fault], 0.0, 0.0, within, counts, now_s)
+
+    # The replicas' side.
+
+    def batch_done(self, link: ReplicaLink, done: Done) -> None:
+        """A replica answered a batch."""
+        now_s = self._clock()
+        started = self._running.get(done.batch_id)
+        if started is None or started[2] != link.replica_id:
+            return  # the replica was written off meanwhile, or speaks of another's batch
+        del self._running[done.batch_id]
+        dispatched_at_s, size, _ = started
+        wrong = _disagreement(done, size)
+        if wrong:
+            link.drop(wrong)
+            return
+        self.meter.batch_done(size, done.called_at_s - done.decoded_at_s)
+        self._done = done
+        self._done_timing = (
+            b', dispatch;dur=%.3f, decode;dur=%.3f, service;dur=%.3f, encode;dur=%.3f, return;dur=%.3f, batch;desc="%d"'
+            % (
+                (done.received_at_s - dispatched_at_s) * 1e3,
+                (done.decoded_at_s - done.received_at_s) * 1e3,
+                (done.called_at_s - done.decoded_at_s) * 1e3,
+                (done.encoded_at_s - done.called_at_s) * 1e3,
+                (now_s - done.encoded_at_s) * 1e3,
+                size,
+            )
+        )
+        faults: tuple[tuple[int, Fault], ...] = ()
+        if done.faults:
+            faults = tuple((fault.position, Fault(fault.code)) for fault in done.faults)
+            self._done_faults = {fault.position: (fault.message, fault.status) for fault in done.faults}
+        self._step(BatchCompleted(link.replica_id, done.batch_id, faults), now_s)
+        self._done = _NO_DONE
+        self._done_faults = {}
+        if not self._is_judged and self.dispatcher.model.samples >= _JUDGED_FROM_SAMPLES:
+            self._is_judged = True
+            if self.infeasible is not None:
+                self._owner.objective_infeasible(self.name, self.infeasible)
+
+    def replica_lost(self, replica_id: int) -> None:
+        """A replica's link is gone, and with it what it held."""
+        self._forget_replica(replica_id)
+        self._step(ReplicaLost(replica_id), self._clock())
+
+    def _forget_replica(self, replica_id: int) -> None:
+        self.links.pop(replica_id, None)
+        self._running = {batch: entry for batch, entry in self._running.items() if entry[2] != replica_id}
+
+    def refusal(
+        self, priority: int, client_timeout_s: float | None, body_bytes: int
+    ) -> tuple[Fault, str, float] | None:
+        """Why a request would be refused now, asked before its body is read: fault, text, seconds until a retry.
+
+        Changes nothing; a request refused on this advice is counted by `refused_at_the_door`.
+        """
+        fault = self.dispatcher.refusal(RequestArrived(0, body_bytes, priority, client_timeout_s), self._clock())
+        if fault is None:
+            return None
+        text = explain(fault, self.manifest.settings, cause=self._owner.cause_of(self.name))
+        return fault, text, self.dispatcher.retry_after_s
+
+    @property
+    def infeasible(self) -> str | None:
+        """Why the objective cannot be met even by one item alone, or None."""
+        alone_s = self.dispatcher.infeasible_s
+        if alone_s is None or self._latency_s is None:
+            return None
+        return f"one item alone takes {alone_s * 1e3:.3g} ms at p95; the objective is {self._latency_s * 1e3:.3g} ms"
+
+    def happened(self, event: DispatcherEvent) -> None:
+        """Show the dispatcher an event that concerns its leases or the platform."""
+        self._step(event, self._clock())
+
+    # The driver.
+
+    def _step(self, event: DispatcherEvent, now_s: float) -> None:
+        actions = self.dispatcher.step(event, now_s)
+        self.journal.append(now_s, event, actions)
+        for action in actions:
+            if type(action) is Finish:
+                self._finish(action, now_s)
+            elif type(action) is DispatchBatch:
+                self._dispatch(action, now_s)
+            else:
+                self._other(action)
+        if self.on_idle is not None and not self.dispatcher.in_flight:
+            self.on_idle()
+        wake_at_s = self.dispatcher.next_wake_at_s
+        # A timer that is armed for an earlier instant is left alone: it fires, finds nothing, and re-arms.
+        if wake_at_s is not None and (self._timer is None or wake_at_s < self._timer_at_s):
+            self._arm(wake_at_s, now_s)
+
+    def _arm(self, wake_at_s: float, now_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at_s = wake_at_s
+        self._timer = asyncio.get_running_loop().call_later(max(wake_at_s - now_s, 0.0), self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        wake_at_s = self.dispatcher.next_wake_at_s
+        now_s = self._clock()
+        if wake_at_s is None:
+            return
+        if wake_at_s > now_s + 0.0005:  # timers have a resolution of a millisecond
+            self._arm(wake_at_s, now_s)
+            return
+        self._step(Tick(), max(now_s, wake_at_s))
+
+    def _dispatch(self, action: DispatchBatch, now_s: float) -> None:
+        calls = self._calls
+        members = [calls[number] for number in action.request_ids]
+        self._running[action.batch_id] = (now_s, len(members), action.replica_id)
+        kinds = bytes([call[2] for call in members])
+        self.links[action.replica_id].run(
+            action.batch_id, [call[1] for call in members], b"" if not any(kinds) else kinds
+        )
+
+    def _finish(self, action: Finish, now_s: float) -> None:
+        call = self._calls.pop(action.request_id, None)
+        if action.outcome is Outcome.SERVED:
+            latency_s = action.latency_s
+            within = None if self._latency_s is None else latency_s <= self._latency_s
+            self.meter.finished(Outcome.SERVED, latency_s, action.queue_wait_s, within, True, now_s)
+            if call is not None:
+                done, position = self._done, action.position
+                kind = _KINDS[done.kinds[position]] if done.kinds else ContentKind.JSON
+                timing = b"queue;dur=%.3f%b" % (action.queue_wait_s * 1e3, self._done_timing)
+                call[0].answer(done.bodies[position], kind, timing)
+            return
+        fault = action.fault
+        assert fault is not None, "only served requests end without a fault"
+        within = None if self._latency_s is None else False
+        self.meter.finished(action.outcome, action.latency_s, action.queue_wait_s, within, self._counts(action), now_s)
+        if call is not None:
+            if fault is Fault.POISONED:
+                self._quarantine.add(call[1], now_s)
+            explained = self._done_faults.get(action.position)
+            if explained is None:
+                settings = self.manifest.settings
+                explained = (
+                    explain(fault, settings, latency_s=action.latency_s, cause=self._owner.cause_of(self.name)),
+                    0,
+                )
+            call[0].refuse(fault, explained[0], explained[1], action.retry_after_s)
+
+    def _counts(self, action: Finish) -> bool:
+        """Whether an outcome other than served counts against the objective (the table of outcomes)."""
+        assert action.fault is not None
+        if action.fault is Fault.CLIENT_GONE:  # past the deadline it was already late
+            return self._latency_s is not None and action.latency_s > self._latency_s
+        if action.fault is Fault.ITEM_ERROR:  # the function's verdict on its input, or on itself
+            return self._done_faults.get(action.position, ("", 0))[1] >= _SERVER_ERROR
+        if action.fault is Fault.TIMEOUT:  # left out if the client asked for less than the objective
+            return self._latency_s is None or action.latency_s >= self._latency_s
+        return BLAME_OF_FAULT[action.fault] is not Blame.CLIENT
+
+    def _other(self, action: DispatcherAction) -> None:
+        if isinstance(action, CancelBatch):
+            link = self.links.get(action.replica_id)
+            if link is not None:
+                link.send(Cancel(action.batch_id))
+        elif isinstance(action, SuspectReplica):
+            if action.is_hung:
+                self._forget_replica(action.replica_id)
+            self._owner.replica_suspected(action)
+        elif not isinstance(action, Finish | DispatchBatch):
+            self._owner.lease_returned(action.replica_id)
+
+    def close(self) -> None:
+        """Disarm the timer; nothing may be submitted afterwards."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _disagreement(done: Done, size: int) -> str:
+    """What is wrong with an answer to a batch of `size` items; empty if nothing is."""
+    if len(done.bodies) != size:
+        return f"it answered {len(done.bodies)} items to a batch of {size}"
+    if done.kinds and (len(done.kinds) != size or max(done.kinds) >= len(_KINDS)):
+        return "its content kinds do not fit its batch"
+    for fault in done.faults:
+        if fault.code not in _FAULT_CODES or not 0 <= fault.position < size:
+            return f"it reported fault {fault.code!r} at position {fault.position} of {size}"
+    return ""

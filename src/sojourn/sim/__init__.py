@@ -1,0 +1,1 @@
+"""The second driver: runs the unchanged core in virtual time against modelled replicas."""

@@ -1,0 +1,1 @@
+"""What is measured and told: meters, quantiles, the Prometheus page, the event log, the journal."""

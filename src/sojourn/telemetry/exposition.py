@@ -1,0 +1,136 @@
+"""Prometheus exposition: turns snapshots into metric families at scrape time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from sojourn.domain.replica import ReplicaState
+from sojourn.telemetry.histogram import HistogramSnapshot
+from sojourn.telemetry.status import FunctionSnapshot
+
+_LABELS = ("function", "revision")
+_GAUGED_STATES = (ReplicaState.STARTING, ReplicaState.READY, ReplicaState.DRAINING)
+
+
+class SnapshotCollector(Collector):
+    """Yields the metric families of all functions from what `snapshots` returns.
+
+    Args:
+        snapshots: Called once per scrape.
+    """
+
+    def __init__(self, snapshots: Callable[[], list[FunctionSnapshot]]) -> None:
+        self._snapshots = snapshots
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: registration must not take a snapshot."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """All families, each with one series per function and label value."""
+        snapshots = self._snapshots()
+        yield from _counters(snapshots)
+        yield from _histograms(snapshots)
+        yield from _gauges(snapshots)
+
+
+def render(snapshots: list[FunctionSnapshot], accept: str, *, also: Iterable[Collector] = ()) -> tuple[bytes, str]:
+    """The page a scraper gets: body and content type, text or OpenMetrics by its Accept header.
+
+    Args:
+        snapshots: All functions, taken on the loop; rendering may happen in a thread.
+        accept: The Accept header; anything unknown gets the text format.
+        also: Further collectors, such as the process's own.
+    """
+    encode, content_type = choose_encoder(accept)
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(SnapshotCollector(lambda: snapshots))
+    for collector in also:
+        registry.register(collector)
+    return encode(registry), content_type
+
+
+def _labels(snapshot: FunctionSnapshot) -> list[str]:
+    return [snapshot.meter.function, snapshot.meter.revision]
+
+
+def _counters(snapshots: list[FunctionSnapshot]) -> Iterator[Metric]:
+    requests = CounterMetricFamily(
+        "sojourn_requests_total", "Requests that ended, by outcome.", labels=[*_LABELS, "outcome"]
+    )
+    good = CounterMetricFamily(
+        "sojourn_slo_good_total", "Requests that met the objective of their function.", labels=_LABELS
+    )
+    events = CounterMetricFamily(
+        "sojourn_slo_events_total", "Requests that count against the objective of their function.", labels=_LABELS
+    )
+    replica_seconds = CounterMetricFamily(
+        "sojourn_replica_seconds_total", "Replica time used, from start decision to exit.", labels=_LABELS
+    )
+    cold_starts = CounterMetricFamily(
+        "sojourn_cold_starts_total", "Replicas that were started and became ready.", labels=_LABELS
+    )
+    for snapshot in snapshots:
+        labels, meter = _labels(snapshot), snapshot.meter
+        for outcome, count in meter.requests.items():
+            requests.add_metric([*labels, outcome], count)
+        good.add_metric(labels, meter.slo_good)
+        events.add_metric(labels, meter.slo_events)
+        replica_seconds.add_metric(labels, snapshot.replica_seconds)
+        cold_starts.add_metric(labels, meter.cold_starts)
+    yield from (requests, good, events, replica_seconds, cold_starts)
+
+
+def _histograms(snapshots: list[FunctionSnapshot]) -> Iterator[Metric]:
+    duration = HistogramMetricFamily(
+        "sojourn_request_duration_seconds", "Latency of served requests, arrival to answer.", labels=_LABELS
+    )
+    queue_wait = HistogramMetricFamily(
+        "sojourn_queue_wait_seconds", "Wait of served requests, from arrival to dispatch to a replica.", labels=_LABELS
+    )
+    service_time = HistogramMetricFamily(
+        "sojourn_service_time_seconds",
+        "Time of the model call alone, per batch; decoding, encoding and transport are left out.",
+        labels=_LABELS,
+    )
+    batch_size = HistogramMetricFamily("sojourn_batch_size", "Items per model call.", labels=_LABELS)
+    cold_start = HistogramMetricFamily(
+        "sojourn_cold_start_seconds",
+        "Time to start a replica, by phase; total counts from the decision to ready.",
+        labels=[*_LABELS, "phase"],
+    )
+    for snapshot in snapshots:
+        labels, meter = _labels(snapshot), snapshot.meter
+        _add(duration, labels, meter.duration_s)
+        _add(queue_wait, labels, meter.queue_wait_s)
+        _add(service_time, labels, meter.service_time_s)
+        _add(batch_size, labels, meter.batch_size)
+        for phase, histogram in meter.cold_start_s.items():
+            _add(cold_start, [*labels, phase], histogram)
+    yield from (duration, queue_wait, service_time, batch_size, cold_start)
+
+
+def _add(family: HistogramMetricFamily, labels: list[str], histogram: HistogramSnapshot) -> None:
+    edges = [*(repr(float(edge)) for edge in histogram.edges), "+Inf"]
+    family.add_metric(labels, list(zip(edges, accumulate(histogram.counts), strict=True)), histogram.sum)
+
+
+def _gauges(snapshots: list[FunctionSnapshot]) -> Iterator[Metric]:
+    depth = GaugeMetricFamily("sojourn_queue_depth", "Requests admitted and not dispatched.", labels=_LABELS)
+    late = GaugeMetricFamily(
+        "sojourn_queue_depth_late", "Queued requests that can no longer meet the objective.", labels=_LABELS
+    )
+    replicas = GaugeMetricFamily("sojourn_replicas", "Replicas, by state.", labels=[*_LABELS, "state"])
+    for snapshot in snapshots:
+        labels = _labels(snapshot)
+        depth.add_metric(labels, snapshot.queue_depth)
+        late.add_metric(labels, snapshot.queue_depth_late)
+        for state in _GAUGED_STATES:
+            replicas.add_metric([*labels, state.value], snapshot.replicas.get(state, 0))
+    yield from (depth, late, replicas)

@@ -1,0 +1,197 @@
+"""The meters of one function: what the hot path counts, in plain lists and integers."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+import msgspec
+
+from sojourn.domain.request import Outcome
+from sojourn.telemetry.edges import BATCH_SIZE_EDGES, COLD_START_EDGES_S
+from sojourn.telemetry.histogram import EdgeHistogram, HistogramSnapshot
+from sojourn.telemetry.quantile import LogHistogram
+from sojourn.telemetry.window import RollingMinute
+
+_SERVED = Outcome.SERVED
+COLD_START_PHASES = ("import", "load", "warmup", "total")
+
+
+class Quantiles(msgspec.Struct, frozen=True):
+    """Latency of served requests in seconds; None while there were none."""
+
+    p50: float | None = None
+    p99: float | None = None
+
+
+class Recent(msgspec.Struct, frozen=True, kw_only=True):
+    """The last minute of a function.
+
+    `within_slo` is good over counted requests, None if there were none; the rate counts every arrival.
+    """
+
+    arrival_rate_per_s: float
+    within_slo: float | None
+    latency_s: Quantiles
+
+
+class MeterSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """All counters of one function at one instant; they only ever grow."""
+
+    function: str
+    revision: str
+    arrivals: int
+    requests: dict[str, int]
+    slo_good: int
+    slo_events: int
+    duration_s: HistogramSnapshot
+    queue_wait_s: HistogramSnapshot
+    service_time_s: HistogramSnapshot
+    batch_size: HistogramSnapshot
+    cold_starts: int
+    cold_start_s: dict[str, HistogramSnapshot]
+
+
+class FunctionMeter:
+    """Counts the requests, batches and cold starts of one function; one request costs under 1 us.
+
+    Per request call `arrived` when it passed routing and `finished` when it ended; per batch `batch_done`;
+    per replica that became ready `cold_start`. Read with `snapshot` (counters since start), `recent` and
+    `latency_since_start`. Nothing here reads a clock.
+
+    Args:
+        function: The function's name.
+        revision: Its revision.
+        edges_s: Upper bucket edges of the latency histograms, in seconds, ascending (`common_edges_s`).
+    """
+
+    __slots__ = (
+        "_batch_sizes",
+        "_cold_starts",
+        "_duration_counts",
+        "_duration_sum_s",
+        "_edges_s",
+        "_minute",
+        "_queue_wait_counts",
+        "_queue_wait_sum_s",
+        "_requests",
+        "_service_times",
+        "arrivals",
+        "function",
+        "revision",
+        "slo_events",
+        "slo_good",
+    )
+
+    def __init__(self, function: str, revision: str, edges_s: Sequence[float]) -> None:
+        self.function = function
+        self.revision = revision
+        self.arrivals = 0
+        self.slo_good = 0
+        self.slo_events = 0
+        self._edges_s = tuple(edges_s)
+        self._requests = dict.fromkeys(Outcome, 0)
+        # The two histograms of every request are kept flat: a call each would double their cost.
+        self._duration_counts = [0] * (len(self._edges_s) + 1)
+        self._duration_sum_s = 0.0
+        self._queue_wait_counts = [0] * (len(self._edges_s) + 1)
+        self._queue_wait_sum_s = 0.0
+        self._service_times = EdgeHistogram(self._edges_s)
+        self._batch_sizes = EdgeHistogram(BATCH_SIZE_EDGES)
+        self._cold_starts = {phase: EdgeHistogram(COLD_START_EDGES_S) for phase in COLD_START_PHASES}
+        self._minute = RollingMinute()
+
+    def arrived(self, now_s: float) -> None:
+        """A request passed routing at `now_s` (monotonic seconds)."""
+        self.arrivals += 1
+        self._minute.current(now_s).arrivals += 1
+
+    def finished(
+        self,
+        outcome: Outcome,
+        latency_s: float,
+        queue_wait_s: float,
+        within_slo: bool | None = None,  # noqa: FBT001 (positional calls are cheaper on the hot path)
+        counts: bool = True,  # noqa: FBT001, FBT002 (as above)
+        now_s: float | None = None,
+    ) -> None:
+        """A request ended.
+
+        Args:
+            outcome: Its one outcome.
+            latency_s: Arrival to answer, in seconds; observed for served requests only.
+            queue_wait_s: Arrival to start of service, in seconds; observed for served requests only.
+            within_slo: Whether it met the objective; None if the function has none.
+            counts: Whether it counts against the objective (client faults do not).
+            now_s: Instant it ended, monotonic seconds; without it the last minute leaves it out.
+        """
+        self._requests[outcome] += 1
+        if outcome is _SERVED:
+            edges_s = self._edges_s
+            self._duration_counts[bisect_left(edges_s, latency_s)] += 1
+            self._duration_sum_s += latency_s
+            self._queue_wait_counts[bisect_left(edges_s, queue_wait_s)] += 1
+            self._queue_wait_sum_s += queue_wait_s
+            if now_s is None:
+                self._minute.total.observe(latency_s)
+            else:
+                self._minute.current(now_s).latency.observe(latency_s)
+        if counts and within_slo is not None:
+            self.slo_events += 1
+            self.slo_good += within_slo
+            if now_s is not None:
+                cell = self._minute.current(now_s)
+                cell.slo_events += 1
+                cell.slo_good += within_slo
+
+    def batch_done(self, size: int, service_s: float) -> None:
+        """A model call of `size` items ended after `service_s` seconds."""
+        self._batch_sizes.observe(size)
+        self._service_times.observe(service_s)
+
+    def cold_start(self, total_s: float, import_s: float = 0.0, load_s: float = 0.0, warmup_s: float = 0.0) -> None:
+        """A replica became ready `total_s` seconds after the decision to start it; the rest are phases of it."""
+        for phase, value_s in zip(COLD_START_PHASES, (import_s, load_s, warmup_s, total_s), strict=True):
+            self._cold_starts[phase].observe(value_s)
+
+    def snapshot(self) -> MeterSnapshot:
+        """All counters as plain data that later traffic does not change."""
+        cold_start_s = {phase: histogram.snapshot() for phase, histogram in self._cold_starts.items()}
+        return MeterSnapshot(
+            function=self.function,
+            revision=self.revision,
+            arrivals=self.arrivals,
+            requests={outcome.value: count for outcome, count in self._requests.items()},
+            slo_good=self.slo_good,
+            slo_events=self.slo_events,
+            duration_s=self._latency_snapshot(self._duration_counts, self._duration_sum_s),
+            queue_wait_s=self._latency_snapshot(self._queue_wait_counts, self._queue_wait_sum_s),
+            service_time_s=self._service_times.snapshot(),
+            batch_size=self._batch_sizes.snapshot(),
+            cold_starts=cold_start_s["total"].count,
+            cold_start_s=cold_start_s,
+        )
+
+    def _latency_snapshot(self, counts: list[int], sum_s: float) -> HistogramSnapshot:
+        return HistogramSnapshot(edges=self._edges_s, counts=tuple(counts), sum=sum_s)
+
+    def recent(self, now_s: float) -> Recent:
+        """The last minute before `now_s` (monotonic seconds)."""
+        cells = self._minute.cells(now_s)
+        latency = LogHistogram()
+        for cell in cells:
+            latency.merge(cell.latency)
+        events = sum(cell.slo_events for cell in cells)
+        return Recent(
+            arrival_rate_per_s=sum(cell.arrivals for cell in cells) / self._minute.covered_s(now_s),
+            within_slo=sum(cell.slo_good for cell in cells) / events if events else None,
+            latency_s=_quantiles(latency),
+        )
+
+    def latency_since_start(self) -> Quantiles:
+        """Latency of all served requests since the first."""
+        return _quantiles(self._minute.since_start())
+
+
+def _quantiles(latency: LogHistogram) -> Quantiles:
+    return Quantiles(p50=latency.quantile(0.5), p99=latency.quantile(0.99))

@@ -1,0 +1,121 @@
+"""What the admin port shows of a function, as plain data the runtime builds and the API encodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from sojourn.domain.replica import ReplicaState
+from sojourn.telemetry.meter import MeterSnapshot, Quantiles, Recent
+
+
+class FunctionSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """One function at the instant of a scrape: its counters and its gauges.
+
+    Args:
+        meter: Counters of requests, batches and cold starts.
+        queue_depth: Requests admitted and not dispatched.
+        queue_depth_late: Those of them whose deadline can no longer be met.
+        replicas: Replicas by state.
+        replica_seconds: Replica time used since start, from start decision to exit, in seconds.
+    """
+
+    meter: MeterSnapshot
+    queue_depth: int = 0
+    queue_depth_late: int = 0
+    replicas: dict[ReplicaState, int] = {}
+    replica_seconds: float = 0.0
+
+
+class FunctionStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of `GET /api/v1/functions`.
+
+    Args:
+        name: What clients address it by.
+        revision: The revision that serves.
+        slo: The objective as text, or None.
+        replicas: Replicas by state.
+        queue_depth: Requests waiting.
+        requests: Requests since start, by outcome.
+        within_slo: Share of counted requests within the objective since start; None if there were none.
+        latency_s: Latency of served requests since start.
+        recent: The last minute.
+        infeasible: Why the objective cannot be met even by one item alone; None while it can.
+    """
+
+    name: str
+    revision: str
+    slo: str | None
+    replicas: dict[ReplicaState, int]
+    queue_depth: int
+    requests: dict[str, int]
+    within_slo: float | None
+    latency_s: Quantiles
+    recent: Recent
+    infeasible: str | None = None
+
+
+class FunctionDetail(FunctionStatus, frozen=True, kw_only=True):
+    """`GET /api/v1/functions/{name}`: the status and all that a caller or an author may ask next.
+
+    Args:
+        settings: The options in force, as plain data.
+        input_schema: JSON schema of one item.
+        output_schema: JSON schema of one result.
+        output: Last lines the replicas wrote to standard output and error, oldest first.
+        start_failure: Why the last replica could not start; None if the last start succeeded.
+    """
+
+    settings: dict[str, Any]
+    input_schema: dict[str, Any]
+    output_schema: dict[str, Any]
+    output: list[str] = []
+    start_failure: str | None = None
+
+
+def function_status(
+    snapshot: FunctionSnapshot, recent: Recent, latency_s: Quantiles, slo: str | None, infeasible: str | None = None
+) -> FunctionStatus:
+    """Build the row of a function from what was measured.
+
+    Args:
+        snapshot: Counters and gauges now.
+        recent: The last minute, from `FunctionMeter.recent`.
+        latency_s: Since start, from `FunctionMeter.latency_since_start`.
+        slo: The objective as text, or None.
+        infeasible: Why it cannot be met, or None.
+    """
+    meter = snapshot.meter
+    return FunctionStatus(
+        name=meter.function,
+        revision=meter.revision,
+        slo=slo,
+        replicas=snapshot.replicas,
+        queue_depth=snapshot.queue_depth,
+        requests=meter.requests,
+        within_slo=meter.slo_good / meter.slo_events if meter.slo_events else None,
+        latency_s=latency_s,
+        recent=recent,
+        infeasible=infeasible,
+    )
+
+
+def function_detail(
+    status: FunctionStatus,
+    *,
+    settings: dict[str, Any],
+    input_schema: dict[str, Any],
+    output_schema: dict[str, Any],
+    output: list[str],
+    start_failure: str | None,
+) -> FunctionDetail:
+    """Add what only the detail page shows to a function's row."""
+    return FunctionDetail(
+        **{name: getattr(status, name) for name in status.__struct_fields__},
+        settings=settings,
+        input_schema=input_schema,
+        output_schema=output_schema,
+        output=output,
+        start_failure=start_failure,
+    )

@@ -1,0 +1,1 @@
+"""The replica protocol: messages and framing. Pure bytes, no sockets."""

@@ -1,0 +1,332 @@
+"""What well-formed requests get, over a real socket."""
+
+import asyncio
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from sojourn.domain.request import Fault, Priority
+from sojourn.errors import StartError
+from sojourn.gateway.routes import Routes
+from sojourn.gateway.server import Gateway
+from sojourn.wire.message import ContentKind
+
+sys.path.insert(0, str(Path(__file__).parent))
+from http_port import Port, post, run
+
+CHUNKED = b"POST /functions/echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def test_a_call_is_answered_with_the_documented_headers():
+    """Status, content type, length, request id, timing and the function's bytes."""
+
+    async def scene():
+        async with Port() as port:
+            answer = await port.one(post(b'{"a": 1}'))
+            assert (answer.status, answer.body) == (200, b'{"a": 1}')
+            assert answer.headers[b"content-type"] == b"application/json"
+            assert answer.headers[b"server-timing"] == b"queue;dur=0.100"
+            assert re.fullmatch(rb"[0-9a-f]{12}-[0-9a-f]+", answer.headers[b"x-request-id"])
+
+    run(scene)
+
+
+def test_repeated_heads_are_served_like_first_ones():
+    """The table of known heads changes nothing: other bodies, lengths, kinds and options all arrive as sent."""
+
+    async def scene():
+        async with Port() as port:
+            clients = [await port.client(), await port.client()]
+            plan = [
+                (post(b"one"), (b"one", ContentKind.JSON, Priority.DEFAULT, None)),
+                (post(b"two"), (b"two", ContentKind.JSON, Priority.DEFAULT, None)),
+                (post(b"longer"), (b"longer", ContentKind.JSON, Priority.DEFAULT, None)),
+                (post(b""), (b"", ContentKind.JSON, Priority.DEFAULT, None)),
+                (
+                    post(b"m", b"Content-Type: application/msgpack", b"X-Priority: critical"),
+                    (b"m", ContentKind.MSGPACK, Priority.CRITICAL, None),
+                ),
+                (
+                    post(b"b", b"content-type: application/octet-stream", b"x-request-timeout-seconds: 2.5"),
+                    (b"b", ContentKind.BYTES, Priority.DEFAULT, 2.5),
+                ),
+            ] * 3
+            ids = set()
+            for turn, (data, expected) in enumerate(plan):
+                answer = await clients[turn % 2].ask(data)
+                assert (answer.status, answer.body) == (200, expected[0])
+                assert port.service.submitted[-1][1:] == expected
+                ids.add(answer.headers[b"x-request-id"])
+            assert len(ids) == len(plan)
+
+    run(scene)
+
+
+@pytest.mark.parametrize(
+    "segments",
+    [
+        [post(b"12345")[:-2], b"45"],
+        [post(b"12345")[:-5], b"12345"],
+        [post(b"12345")[:-7], b"\r\n12345"],
+        [post(b"12345") + post(b"12345")],
+        [post(b"12345") + post(b"12345")[:-3], b"345"],
+        [post(b"12345")[:-1], b"5" + post(b"12345")],
+        [post(b"12345") + post(b"ab\r\n\r")],
+        [b"\r\n" + post(b"12345")],
+    ],
+)
+def test_a_known_head_is_followed_by_exactly_its_body(segments):
+    """However requests with a head seen before are cut and joined, each gets its own bytes and nothing is lost."""
+
+    async def scene():
+        async with Port() as port:
+            client = await port.client()
+            for _ in range(2):
+                assert (await client.ask(post(b"abcde"))).body == b"abcde"
+            count = b"".join(segments).count(b"POST")
+            for segment in segments:
+                await client.send(segment)
+                await port.one(post(b"turn"))  # the segment has been read by itself by now
+            bodies = [(await client.answer()).body for _ in range(count)]
+            assert set(bodies) <= {b"12345", b"ab\r\n\r"}
+            assert (await client.ask(post(b"abcde"))).body == b"abcde"
+
+    run(scene)
+
+
+def test_a_known_head_loses_its_function_with_the_route():
+    """After a function is removed, a head seen before leads nowhere, and to the new one after a deploy."""
+
+    async def scene():
+        async with Port() as port:
+            client = await port.client()
+            for _ in range(3):
+                assert (await client.ask(post())).status == 200
+            port.routes.remove("echo")
+            assert (await client.ask(post())).status == 404
+            port.routes.add(port.service)
+            assert (await client.ask(post())).status == 200
+
+    run(scene)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        post(b"[1, 2]"),
+        CHUNKED + b"3\r\n[1,\r\n3;x=y\r\n 2]\r\n0\r\n\r\n",
+        CHUNKED + b"6\r\n[1, 2]\r\n0\r\nHost: trailer\r\nX: y\r\n\r\n",
+        post(b"[1, 2]", path=b"/functions/echo@r1"),
+        post(b"[1, 2]", path=b"/functions/%65cho?x=1"),
+        post(b"[1, 2]", path=b"http://test/functions/echo"),
+        b"\r\n" + post(b"[1, 2]"),
+    ],
+)
+@pytest.mark.parametrize("is_bytewise", [False, True])
+def test_all_forms_of_a_call_arrive_whole_however_they_are_cut(data, is_bytewise):
+    """Lengths, chunks, extensions, trailers and URLs: in one segment or byte by byte, twice on a connection."""
+
+    async def scene():
+        async with Port() as port:
+            client = await port.client()
+            for _ in range(2):
+                await (client.send_bytewise if is_bytewise else client.send)(data)
+                answer = await client.answer()
+                assert (answer.status, answer.body) == (200, b"[1, 2]")
+
+    run(scene)
+
+
+@pytest.mark.parametrize("is_bytewise", [False, True])
+def test_pipelined_requests_are_answered_in_order(is_bytewise):
+    """Answers given backwards by the function leave forwards, errors and health checks between them too."""
+
+    async def scene():
+        async with Port() as port:
+            port.service.is_holding = True
+            client = await port.client()
+            data = (
+                post(b"1")
+                + post(b"x", path=b"/functions/nope")
+                + post(b"2")
+                + b"GET /livez HTTP/1.1\r\nHost: t\r\n\r\n"
+            )
+            await (client.send_bytewise if is_bytewise else client.send)(data + post(b"3"))
+            await port.service.until(lambda: len(port.service.submitted) == 3)
+            for number in (3, 2, 1):
+                port.service.answer(number)
+            answers = [await client.answer() for _ in range(5)]
+            assert [answer.status for answer in answers] == [200, 404, 200, 200, 200]
+            assert [answers[at].body for at in (0, 2, 4)] == [b"1", b"2", b"3"]
+
+    run(scene)
+
+
+def test_large_bodies_travel_both_ways():
+    """A body of a few megabytes comes back byte for byte."""
+
+    async def scene():
+        async with Port() as port:
+            body = bytes(range(256)) * 16_000
+            client = await port.client()
+            for data in (post(body), CHUNKED + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)):
+                send = asyncio.create_task(client.send(data))
+                answer = await client.answer()
+                await send
+                assert answer.body == body
+
+    run(scene)
+
+
+@pytest.mark.parametrize(
+    ("version", "lines", "says", "is_kept"),
+    [
+        (b"1.1", (), None, True),
+        (b"1.1", (b"Connection: close",), b"close", False),
+        (b"1.0", (), b"close", False),
+        (b"1.0", (b"Connection: keep-alive",), b"keep-alive", True),
+    ],
+)
+def test_connections_are_kept_as_the_version_of_http_says(version, lines, says, is_kept):
+    """1.1 keeps unless told otherwise, 1.0 closes unless asked otherwise, and the answer says so."""
+
+    async def scene():
+        async with Port() as port:
+            client = await port.client()
+            for _ in range(2 if is_kept else 1):
+                answer = await client.ask(post(b"1", *lines, version=version))
+                assert answer.status == 200
+                assert answer.headers.get(b"connection") == says
+            if not is_kept:
+                assert await client.rest() == b""
+
+    run(scene)
+
+
+def test_the_clients_request_id_comes_back_in_answers_and_errors():
+    """A usable id is echoed, any other replaced; errors repeat it in their body."""
+
+    async def scene():
+        async with Port() as port:
+            client = await port.client()
+            answer = await client.ask(post(b"1", b"X-Request-Id: mine-7"))
+            assert answer.headers[b"x-request-id"] == b"mine-7"
+            answer = await client.ask(post(b"1", b"X-Request-Id: not mine"))
+            assert b" " not in answer.headers[b"x-request-id"]
+            answer = await client.ask(post(b"1", b"X-Request-Id: mine-8", path=b"/functions/nope"))
+            assert (answer.headers[b"x-request-id"], answer.error["request_id"]) == (b"mine-8", "mine-8")
+
+    run(scene)
+
+
+def test_the_runtimes_refusals_reach_the_client():
+    """Each fault becomes its status and code; a function's own status wins; 429 says when to come back."""
+
+    async def scene():
+        async with Port() as port:
+            port.service.is_holding = True
+            client = await port.client()
+            for fault, status, expected in (
+                (Fault.QUEUE_FULL, 0, 429),
+                (Fault.ITEM_ERROR, 0, 422),
+                (Fault.ITEM_ERROR, 418, 418),
+                (Fault.TIMEOUT, 0, 504),
+            ):
+                await client.send(post())
+                await port.service.until(lambda: port.service.submitted)
+                caller = port.service.submitted.pop()[0]
+                caller.refuse(fault, "because", status, 1.5 if fault is Fault.QUEUE_FULL else 0.0)
+                caller.answer(b"late", ContentKind.JSON, b"")  # a second word is not heard
+                answer = await client.answer()
+                assert (answer.status, answer.error["code"], answer.error["error"]) == (
+                    expected,
+                    fault.value,
+                    "because",
+                )
+                assert answer.headers.get(b"retry-after") == (b"2" if expected == 429 else None)
+
+    run(scene)
+
+
+def test_health_endpoints_answer_get_and_head_only():
+    """/livez is 200 while the loop runs, /readyz follows the server, and both know HEAD."""
+
+    async def scene():
+        async with Port() as port:
+            client = await port.client()
+
+            async def status(method, path):
+                data = b"%b %b HTTP/1.1\r\nHost: t\r\n\r\n" % (method, path)
+                return (await client.ask(data, has_body=method != b"HEAD")).status
+
+            assert [await status(b"GET", b"/livez"), await status(b"HEAD", b"/livez")] == [200, 200]
+            assert [await status(b"GET", b"/readyz"), await status(b"HEAD", b"/readyz")] == [200, 200]
+            port.is_ready = False
+            assert [await status(b"GET", b"/readyz"), await status(b"HEAD", b"/readyz")] == [503, 503]
+            assert await status(b"GET", b"/livez") == 200
+            assert await status(b"POST", b"/livez") == 405
+
+    run(scene)
+
+
+@pytest.mark.parametrize("is_deferred", [False, True])
+def test_a_client_that_asks_first_is_told_to_go_on(is_deferred):
+    """100 comes before the body is sent, and behind the answers of earlier requests."""
+
+    async def scene():
+        async with Port() as port:
+            client = await port.client()
+            port.service.is_holding = is_deferred
+            head, body = post(b"[1]", b"Expect: 100-continue").split(b"\r\n\r\n")
+            await client.send((post(b"first") if is_deferred else b"") + head + b"\r\n\r\n")
+            if is_deferred:
+                await port.service.until(lambda: port.service.submitted)
+                port.service.is_holding = False
+                port.service.answer(1)
+                assert (await client.answer()).body == b"first"
+            assert (await client.answer()).status == 100
+            assert (await client.ask(body)).body == b"[1]"
+
+    run(scene)
+
+
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        ((b"Content-Type: text/plain", b"Expect: 100-continue"), 415),
+        ((b"Expect: 100-continue", b"X-Priority: none"), 400),
+        ((b"Expect: 200-maybe",), 417),
+    ],
+)
+def test_a_client_that_asks_first_is_refused_at_once(lines, status):
+    """No 100 for a body we would not take; the connection ends, since nobody knows whether the body comes."""
+
+    async def scene():
+        async with Port() as port:
+            client = await port.client()
+            answer = await client.ask(post(b"[1]", *lines)[:-3])
+            assert (answer.status, answer.headers[b"connection"]) == (status, b"close")
+            assert await client.rest() == b""
+            assert len(port.service.at_the_door) == 1
+
+    run(scene)
+
+
+def test_addresses_that_cannot_be_had_are_explained():
+    """A port in use, a foreign address, an impossible port and an unknown host: each with what to do."""
+
+    async def scene():
+        async with Port() as port:
+            for host, number, text in (
+                ("127.0.0.1", port.port, "in use"),
+                ("192.0.2.1", 0, "no interface"),
+                ("127.0.0.1", 70_000, "65535"),
+                ("x" * 64, 0, "resolved"),  # too long for any name server to be asked
+            ):
+                with pytest.raises(StartError, match=text) as caught:
+                    await Gateway(Routes()).start(host, number)
+                assert "--" in str(caught.value)
+
+    run(scene)

@@ -1,0 +1,244 @@
+"""The admin port against clients that never finish, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import socket
+from contextlib import ExitStack, suppress
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from sojourn.control.connection import ConnectionBounds
+from sojourn.control.server import AdminServer
+from sojourn.errors import ConfigurationError
+from sojourn.telemetry.log import EventLog
+
+_SPEC = spec_from_file_location("overview", Path(__file__).with_name("overview.py"))
+_MODULE = module_from_spec(_SPEC)
+_SPEC.loader.exec_module(_MODULE)
+SmallOverview = _MODULE.SmallOverview
+
+UNFINISHED = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nX-More: "
+
+
+def with_server(question, **bounds):
+    """What `question(port)` returns, asked in a thread while an admin port with these bounds serves."""
+
+    async def main():
+        server = AdminServer(SmallOverview(), EventLog(), bounds=ConnectionBounds(**bounds))
+        _, port = await server.start("127.0.0.1", 0)
+        try:
+            return await asyncio.to_thread(question, port)
+        finally:
+            await server.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main())
+
+
+def connect(port):
+    """A client connection that gives up rather than hang the test."""
+    return socket.create_connection(("127.0.0.1", port), timeout=30)
+
+
+def exchange(port, sent):
+    """Everything the server says to these bytes until it closes, or answers once and keeps the connection."""
+    with connect(port) as client:
+        client.sendall(sent)
+        client.shutdown(socket.SHUT_WR)
+        return client.makefile("rb").read()
+
+
+def status_of(port, path="/metrics"):
+    """The status of an ordinary request on a connection of its own."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def answer_of(client):
+    """One answer on a connection that stays open: status and body."""
+    response = http.client.HTTPResponse(client)
+    response.begin()
+    return response.status, response.read()
+
+
+def head_of(size):
+    """A complete request whose head has exactly this many bytes."""
+    start = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Fill: "
+    return start + b"x" * (size - len(start) - 4) + b"\r\n\r\n"
+
+
+def test_hundreds_of_unfinished_heads_keep_nobody_out():
+    """Each newcomer takes the place of the one that has waited longest, so a scraper is always served."""
+
+    def question(port):
+        with ExitStack() as open_ones:
+            clients = []
+            for _ in range(220):
+                client = open_ones.enter_context(connect(port))
+                client.sendall(UNFINISHED)
+                clients.append(client)
+            assert status_of(port) == 200
+            return clients[0].recv(1)  # reset or closed: its place was given away
+
+    with suppress(ConnectionResetError):
+        assert with_server(question, request_s=60) == b""
+
+
+def test_an_unfinished_head_is_cut_off_in_time():
+    """A client that stops in the middle of a head is told 408 and let go."""
+
+    def question(port):
+        with connect(port) as client:
+            client.sendall(UNFINISHED)
+            return client.makefile("rb").read()
+
+    said = with_server(question, request_s=0.2)
+    assert said.startswith(b"HTTP/1.1 408 ")
+    assert json.loads(said.partition(b"\r\n\r\n")[2])["code"] == "too_slow"
+
+
+def test_dripping_does_not_buy_more_time():
+    """The time counts from the first instant, not from the last byte; a second request has its own."""
+
+    def question(port):
+        with connect(port) as client:
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            first = answer_of(client)[0]
+            client.sendall(UNFINISHED)
+            client.settimeout(0.02)
+            drops = 0
+            while True:  # ends with the server's answer
+                try:
+                    return first, client.recv(100), drops
+                except TimeoutError:
+                    client.sendall(b"x")
+                    drops += 1
+                    assert drops < 1000
+
+    first, said, drops = with_server(question, request_s=0.3)
+    assert first == 200
+    assert said.startswith(b"HTTP/1.1 408 ")
+    assert drops > 1
+
+
+@pytest.mark.parametrize("piece", [1000, 100_000])
+def test_an_endless_header_is_refused(piece):
+    """The head is refused at its bound, whatever the size of the pieces it comes in."""
+
+    def question(port):
+        with connect(port) as client:
+            client.sendall(UNFINISHED)
+            try:
+                for _ in range(2_000_000 // piece):
+                    client.sendall(b"x" * piece)
+            except OSError:
+                return b"", "cut"
+            return client.makefile("rb").read(), "told"
+
+    try:
+        said, how = with_server(question, request_s=60)
+    except ConnectionResetError:
+        said, how = b"", "cut"
+    assert how == "cut" or said.startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize(("size", "status"), [(16 * 1024, b"200"), (16 * 1024 + 1, b"431")])
+def test_the_bound_of_a_head_is_exact(size, status):
+    """16 KiB are served; one byte more is refused with a reason."""
+
+    def question(port):
+        with connect(port) as client:
+            client.sendall(head_of(size))
+            return answer_of(client)
+
+    got, body = with_server(question)
+    assert str(got).encode() == status
+    if status == b"431":
+        assert json.loads(body)["code"] == "headers_too_large"
+
+
+def test_many_requests_on_one_connection_are_not_counted_together():
+    """The bound is of one head, not of a connection's life."""
+
+    def question(port):
+        with connect(port) as client:
+            statuses = []
+            for _ in range(5):
+                client.sendall(head_of(10_000))
+                statuses.append(answer_of(client)[0])
+            client.sendall(head_of(500) * 3)  # pipelined
+            whole = client.makefile("rb")
+            return statuses, [whole.readline() for _ in range(1)]
+
+    statuses, (pipelined,) = with_server(question)
+    assert statuses == [200] * 5
+    assert pipelined.startswith(b"HTTP/1.1 200")
+
+
+def test_two_host_headers_are_refused():
+    """Whom the request is for must not depend on who reads it."""
+    sent = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
+    said = with_server(lambda port: exchange(port, sent))
+    assert said.startswith(b"HTTP/1.1 400 ")
+    assert b"2 Host headers" in said
+
+
+def test_a_body_that_never_ends_is_cut_off():
+    """The answer comes at once; the rest of the body is not waited for."""
+
+    def question(port):
+        with connect(port) as client:
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nx")
+            said = b""
+            try:
+                while more := client.recv(65_536):
+                    said += more
+            except ConnectionResetError:
+                pass
+            return said
+
+    said = with_server(question, request_s=0.2)
+    assert said.startswith(b"HTTP/1.1 200 ")
+    assert b"408" not in said
+
+
+def test_when_all_are_being_answered_a_newcomer_is_turned_away():
+    """A request that is served is not dropped for one that only connects."""
+    from sojourn.control.connection import Crowd  # noqa: PLC0415 (the one test that looks inside)
+
+    class Place:
+        """Stands for a connection."""
+
+        def __init__(self):
+            self.is_ended = False
+
+        def end(self):
+            self.is_ended = True
+
+    crowd = Crowd(ConnectionBounds(connections=2))
+    first, second, third = Place(), Place(), Place()
+    assert crowd.admit(first)
+    assert crowd.admit(second)
+    crowd.answers(first)
+    crowd.answers(second)
+    assert not crowd.admit(third)
+    crowd.waits(second)
+    assert crowd.admit(third)
+    assert (first.is_ended, second.is_ended) == (False, True)
+
+
+@pytest.mark.parametrize("bounds", [{"connections": 0}, {"head_bytes": 1}, {"request_s": 0.0}, {"answer_s": -1.0}])
+def test_bounds_out_of_range_are_refused(bounds):
+    """A port nobody can use is a fault of whoever set it."""
+    with pytest.raises(ConfigurationError):
+        ConnectionBounds(**bounds)

@@ -1,0 +1,124 @@
+"""The service-time model learns the line, its spread, and notices when it no longer holds."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sojourn.estimate.service_time import ServiceTimeModel, monotone
+
+
+def taught(samples, largest_batch=32, start_s=0.0) -> ServiceTimeModel:
+    model = ServiceTimeModel(largest_batch)
+    for index, (size, duration_s) in enumerate(samples):
+        model.observe(size, duration_s, start_s + index * 0.02)
+    return model
+
+
+def test_it_finds_the_line_behind_noiseless_batches():
+    """Alpha and beta come out exactly, and the mean of a size never seen lies on the line."""
+    rng = Random(1)
+    sizes = [rng.randint(1, 20) for _ in range(60)]
+    model = taught([(b, 0.005 + 0.0005 * b) for b in sizes])
+    assert model.alpha_s == pytest.approx(0.0005, rel=1e-6)
+    assert model.beta_s == pytest.approx(0.005, rel=1e-6)
+    assert model.mean_by_size_s[32] == pytest.approx(0.021, rel=1e-6)
+
+
+def test_p95_covers_about_nineteen_of_twenty_noisy_batches():
+    """The predicted p95 is exceeded by a few percent of fresh batches, not by none and not by many."""
+    rng = Random(2)
+
+    def noisy(size: int) -> float:
+        return (0.005 + 0.001 * size) * rng.lognormvariate(0.0, 0.2)
+
+    model = taught([(b, noisy(b)) for b in (rng.randint(1, 16) for _ in range(400))])
+    fresh = [(b, noisy(b)) for b in (rng.randint(1, 16) for _ in range(2000))]
+    over = sum(duration_s > model.p95_by_size_s[size] for size, duration_s in fresh) / len(fresh)
+    assert 0.01 < over < 0.10
+
+
+def test_with_one_batch_size_only_the_slope_is_not_guessed_from_noise():
+    """Batches of one size say nothing of the slope; the time of that size is still right."""
+    rng = Random(3)
+    model = taught([(4, 0.010 * rng.uniform(0.95, 1.05)) for _ in range(200)])
+    assert model.alpha_s == 0.0
+    assert model.mean_by_size_s[4] == pytest.approx(0.010, rel=0.05)
+
+
+def test_the_slope_survives_a_long_quiet_time():
+    """After hundreds of lone requests the slope learnt before is still known."""
+    rng = Random(4)
+    busy = [(b, 0.005 + 0.0005 * b) for b in (rng.randint(1, 32) for _ in range(100))]
+    model = taught(busy + [(1, 0.0055)] * 500)
+    assert model.mean_by_size_s[32] == pytest.approx(0.021, rel=0.15)
+
+
+@pytest.mark.parametrize("factor", [3.0, 0.3])
+def test_a_change_of_speed_is_learnt_within_tens_of_batches(factor: float):
+    """CUSUM drift: thirty batches after the model became slower or faster, the prediction follows."""
+    rng = Random(5)
+
+    def batch(scale: float) -> tuple[int, float]:
+        size = rng.randint(1, 16)
+        return size, scale * (0.005 + 0.001 * size) * rng.lognormvariate(0.0, 0.05)
+
+    model = taught([batch(1.0) for _ in range(300)])
+    for index in range(30):
+        model.observe(*batch(factor), 6.0 + index * 0.02)
+    assert model.mean_by_size_s[8] == pytest.approx(factor * 0.013, rel=0.2)
+
+
+def test_one_outlier_changes_little():
+    """A single batch fifty times slower neither raises the alarm nor moves the median-based curve much."""
+    model = taught([(8, 0.013), (4, 0.009)] * 100)
+    model.observe(8, 0.65, 10.0)
+    model.observe(8, 0.013, 10.3)
+    assert model.mean_by_size_s[8] == pytest.approx(0.013, rel=0.05)
+
+
+def test_batch_sizes_grow_step_by_step():
+    """No batch may be tried that is far larger than any measured: 1, 2, 3, 4, 6, 8, ... up to the limit."""
+    model = ServiceTimeModel(32)
+    caps = []
+    for _ in range(20):
+        caps.append(model.size_cap)
+        model.observe(model.size_cap, 0.01, 0.0)
+    assert caps[:6] == [1, 2, 3, 4, 6, 8]
+    assert caps[-1] == 32
+    assert all(b <= a + a // 4 + 1 for a, b in pairwise(caps))
+
+
+def test_it_is_cautious_until_thirty_batches():
+    """The p95 is inflated by a tenth while few batches were seen."""
+    early = taught([(4, 0.010)] * 10)
+    late = taught([(4, 0.010)] * 40)
+    assert early.p95_by_size_s[4] == pytest.approx(0.011)
+    assert late.p95_by_size_s[4] == pytest.approx(0.010)
+
+
+@given(samples=st.lists(st.tuples(st.integers(1, 32), st.floats(0, 1e3, allow_nan=False)), min_size=1, max_size=120))
+@settings(max_examples=60, deadline=None)
+def test_curves_are_finite_monotone_and_ordered_whatever_was_measured(samples):
+    """Both curves rise with the batch size, are never negative, and alpha and beta are at least zero."""
+    model = taught(samples)
+    assert model.alpha_s >= 0.0
+    assert model.beta_s >= 0.0
+    for curve in (model.mean_by_size_s, model.p95_by_size_s):
+        assert all(0.0 <= a <= b < float("inf") for a, b in pairwise(curve[1:]))
+
+
+@given(st.lists(st.tuples(st.floats(0, 10), st.floats(0.1, 5)), min_size=1, max_size=30))
+def test_monotone_keeps_the_weighted_mean_and_leaves_sorted_sequences_alone(pairs):
+    """Isotonic regression: non-decreasing, same weighted sum, and the identity on what rises already."""
+    values, weights = [v for v, _ in pairs], [w for _, w in pairs]
+    result = monotone(values, weights)
+    assert all(a <= b + 1e-9 for a, b in pairwise(result))
+    assert sum(r * w for r, w in zip(result, weights, strict=True)) == pytest.approx(
+        sum(v * w for v, w in zip(values, weights, strict=True)), abs=1e-6
+    )
+    assert monotone(sorted(values), weights) == sorted(values)

@@ -1,0 +1,97 @@
+"""The simulator: right by hand-made examples, by theory, and the same every time."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from sojourn.core.admission import QueueBounds
+from sojourn.core.controller import Controller
+from sojourn.core.dispatcher import Dispatcher
+from sojourn.domain.function import FunctionSettings
+from sojourn.domain.objective import SLO
+from sojourn.domain.policy import BATCHING_BY_NAME
+from sojourn.domain.request import Outcome
+from sojourn.policy.batching.catalogue import batching_policy
+from sojourn.sim.driver import Simulation
+from sojourn.sim.replica import ModelledService
+from sojourn.workload.arrivals import poisson
+
+
+def simulation(service, *, batching="slo", seed=1, observe=None, predicts=True, **options) -> Simulation:
+    settings = FunctionSettings(
+        **{"name": "f", "slo": SLO(0.1), "max_batch_size": 8, "batching": BATCHING_BY_NAME[batching], **options}
+    )
+    dispatcher = Dispatcher(settings, batching_policy(settings.batching), QueueBounds(predicts=predicts))
+    return Simulation(dispatcher, Controller(Random(seed)), service, Random(seed), observe)
+
+
+def test_one_request_takes_its_service_time():
+    """An idle replica: latency is alpha + beta, to the digit."""
+    result = simulation(ModelledService(0.002, 0.010)).run([1.0])
+    assert result.latencies_s == [pytest.approx(0.012)]
+    assert result.outcomes[Outcome.SERVED] == result.within_slo == 1
+
+
+def test_a_cold_start_is_waited_for():
+    """The first request waits until the replica is ready, and its late answer counts as a miss."""
+    result = simulation(ModelledService(0.002, 0.010, cold_start_s=3.0)).run([1.0])
+    assert result.latencies_s == [pytest.approx(2.012)]
+    assert result.within_slo == 0
+
+
+def test_a_killed_replica_is_replaced_and_its_request_runs_again():
+    """The batch under way when the replica dies comes back through its successor."""
+    run = simulation(ModelledService(0.0, 0.050, cold_start_s=1.0), slo=SLO(10.0))
+    run.kill(1.020, replica_id=1)
+    result = run.run([1.0])
+    assert result.latencies_s == [pytest.approx(0.020 + 1.0 + 0.050)]
+
+
+def test_the_waits_of_an_md1_queue_are_those_of_theory():
+    """Poisson arrivals, fixed service, no batching: mean wait rho * s / (2 (1 - rho)) within 5 %."""
+    service_s, rho = 0.010, 0.7
+    arrivals = poisson(rho / service_s, 2000.0, Random(7))
+    result = simulation(
+        ModelledService(0.0, service_s), batching="none", slo=None, max_batch_size=1, timeout_s=100.0
+    ).run(arrivals, transient_s=20.0)
+    mean_wait_s = sum(result.latencies_s) / len(result.latencies_s) - service_s
+    assert mean_wait_s == pytest.approx(rho * service_s / (2 * (1 - rho)), rel=0.05)
+
+
+@pytest.mark.parametrize("batching", ["slo", "latency", "window"])
+def test_the_same_seed_gives_the_same_run(batching):
+    """All steps of two runs are equal, noise included; another seed differs."""
+
+    def trace(seed):
+        steps = []
+        run = simulation(
+            ModelledService(0.001, 0.004, sigma=0.2),
+            batching=batching,
+            seed=seed,
+            observe=lambda event, now_s, actions: steps.append((event, now_s, actions)),
+        )
+        run.run(poisson(400.0, 5.0, Random(seed)))
+        return steps
+
+    assert trace(3) == trace(3)
+    assert trace(3) != trace(4)
+
+
+def test_past_saturation_the_default_does_not_collapse():
+    """Twice the capacity of one replica: goodput stays near capacity, with admission and without.
+
+    Eager batching without admission falls to nothing.
+    """
+    service = ModelledService(0.0005, 0.005)
+    capacity = service.capacity_per_s(32)
+    goodput = {}
+    for batching, predicts in (("slo", True), ("slo", False), ("latency", False)):
+        run = simulation(service, batching=batching, predicts=predicts, slo=SLO(0.05), max_batch_size=32)
+        result = run.run(poisson(2 * capacity, 20.0, Random(5)), transient_s=3.0)
+        goodput[batching, predicts] = result.goodput_per_s / capacity
+        assert sum(result.outcomes.values()) == result.sent
+    assert goodput["slo", True] > 0.95
+    assert goodput["slo", False] > 0.95
+    assert goodput["latency", False] < 0.2

@@ -1,0 +1,107 @@
+"""The Prometheus page, read back by the official parsers."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as read_text
+
+from sojourn.domain.replica import ReplicaState
+from sojourn.domain.request import Outcome
+from sojourn.telemetry.edges import common_edges_s
+from sojourn.telemetry.exposition import render
+from sojourn.telemetry.meter import FunctionMeter
+from sojourn.telemetry.status import FunctionSnapshot
+
+READERS = [("text/plain", read_text), ("application/openmetrics-text; version=1.0.0", read_openmetrics)]
+
+
+def snapshots():
+    """Two functions after a little traffic."""
+    found = []
+    for function, latency_s in (("digits", 0.08), ("sums", 0.2)):
+        meter = FunctionMeter(function, "r1", common_edges_s([0.1]))
+        meter.finished(Outcome.SERVED, latency_s, 0.01, latency_s <= 0.1)
+        meter.finished(Outcome.SHED, 0.0, 0.0, False)
+        meter.batch_done(3, 0.05)
+        meter.cold_start(1.5, 0.5, 0.5, 0.25)
+        snapshot = FunctionSnapshot(
+            meter=meter.snapshot(),
+            queue_depth=7,
+            queue_depth_late=2,
+            replicas={ReplicaState.READY: 2},
+            replica_seconds=12.5,
+        )
+        found.append(snapshot)
+    return found
+
+
+def samples(page, reader):
+    """What a parser reads: value by name and labels."""
+    return {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in reader(page.decode())
+        for sample in family.samples
+    }
+
+
+@pytest.mark.parametrize(("accept", "reader"), READERS)
+def test_every_family_is_read_back_with_its_values(accept, reader):
+    """Counters, gauges and histograms arrive with the labels and numbers that were measured."""
+    page, content_type = render(snapshots(), accept)
+    assert content_type.startswith(accept.partition(";")[0])
+    values = samples(page, reader)
+    digits = (("function", "digits"), ("revision", "r1"))
+
+    def value(name, **labels):
+        return values[(name, *sorted([*digits, *labels.items()]))]
+
+    assert value("sojourn_requests_total", outcome="served") == 1
+    assert value("sojourn_requests_total", outcome="shed") == 1
+    assert value("sojourn_requests_total", outcome="cancelled") == 0
+    assert value("sojourn_slo_good_total") == 1
+    assert value("sojourn_slo_events_total") == 2
+    assert value("sojourn_replica_seconds_total") == 12.5
+    assert value("sojourn_cold_starts_total") == 1
+    assert value("sojourn_queue_depth") == 7
+    assert value("sojourn_queue_depth_late") == 2
+    assert value("sojourn_replicas", state="ready") == 2
+    assert value("sojourn_replicas", state="starting") == 0
+    assert value("sojourn_request_duration_seconds_bucket", le="0.1") == 1
+    assert value("sojourn_request_duration_seconds_bucket", le="0.075") == 0
+    assert value("sojourn_request_duration_seconds_bucket", le="+Inf") == 1
+    assert value("sojourn_request_duration_seconds_count") == 1
+    assert value("sojourn_request_duration_seconds_sum") == pytest.approx(0.08)
+    assert value("sojourn_queue_wait_seconds_sum") == pytest.approx(0.01)
+    assert value("sojourn_service_time_seconds_sum") == pytest.approx(0.05)
+    assert value("sojourn_batch_size_bucket", le="4.0") == 1
+    assert value("sojourn_batch_size_bucket", le="2.0") == 0
+    assert value("sojourn_cold_start_seconds_sum", phase="total") == pytest.approx(1.5)
+    assert value("sojourn_cold_start_seconds_sum", phase="import") == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("accept", "reader"), READERS)
+def test_both_functions_share_one_family(accept, reader):
+    """No family is announced twice, whatever the number of functions."""
+    names = [family.name for family in reader(render(snapshots(), accept)[0].decode())]
+    assert len(names) == len(set(names))
+    assert len([name for name in names if name.startswith("sojourn_")]) == 13
+
+
+@pytest.mark.parametrize(("accept", "reader"), READERS)
+def test_without_functions_the_page_is_still_valid(accept, reader):
+    """An empty server can be scraped."""
+    assert samples(render([], accept)[0], reader) == {}
+
+
+def test_unknown_accept_header_gets_the_text_format():
+    """A browser sees something, and so does a scraper that says nothing."""
+    for accept in ("", "*/*", "text/html", "\x00;;q=x"):
+        assert render([], accept)[1].startswith("text/plain")
+
+
+def test_help_says_what_a_time_begins_and_ends_with():
+    """Whoever adds the two up must know what lies between them."""
+    about = {family.name: family.documentation for family in read_text(render(snapshots(), "")[0].decode())}
+    assert "from arrival to dispatch" in about["sojourn_queue_wait_seconds"]
+    assert "model call alone" in about["sojourn_service_time_seconds"]

@@ -1,0 +1,102 @@
+"""The meters of a function: each event is counted once, in the right place."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sojourn.domain.request import Outcome
+from sojourn.telemetry.edges import BATCH_SIZE_EDGES, common_edges_s
+from sojourn.telemetry.meter import COLD_START_PHASES, FunctionMeter
+
+EDGES_S = common_edges_s([0.1])
+ENDS = st.tuples(
+    st.sampled_from(Outcome), st.floats(0, 100), st.floats(0, 100), st.sampled_from([None, True, False]), st.booleans()
+)
+
+
+def new_meter():
+    """Meters of one function, untouched."""
+    return FunctionMeter("digits", "abc", EDGES_S)
+
+
+@given(st.lists(ENDS, max_size=50))
+def test_counters_agree_with_a_plain_recount(ends):
+    """Requests by outcome, SLO events and both histograms match what a loop over the list finds."""
+    meter = new_meter()
+    for end in ends:
+        meter.finished(*end)
+    snapshot = meter.snapshot()
+    served = [end for end in ends if end[0] is Outcome.SERVED]
+    assert snapshot.requests == {one.value: sum(end[0] is one for end in ends) for one in Outcome}
+    assert snapshot.slo_events == sum(end[3] is not None and end[4] for end in ends)
+    assert snapshot.slo_good == sum(end[3] is True and end[4] for end in ends)
+    for histogram, place in ((snapshot.duration_s, 1), (snapshot.queue_wait_s, 2)):
+        values = [end[place] for end in served]
+        assert histogram.sum == pytest.approx(sum(values))
+        for index, edge in enumerate(EDGES_S):
+            assert sum(histogram.counts[: index + 1]) == sum(value <= edge for value in values)
+        assert histogram.count == len(values)
+
+
+def test_latency_equal_to_the_objective_is_in_its_bucket():
+    """Edges are inclusive, as Prometheus' `le` says."""
+    meter = new_meter()
+    meter.finished(Outcome.SERVED, 0.1, 0.0)
+    assert meter.snapshot().duration_s.counts[EDGES_S.index(0.1)] == 1
+
+
+def test_batches_are_counted_by_size_and_service_time():
+    """A batch of 8 falls on the edge 8, one of 9 above it."""
+    meter = new_meter()
+    meter.batch_done(8, 0.02)
+    meter.batch_done(9, 0.04)
+    snapshot = meter.snapshot()
+    assert snapshot.batch_size.counts[BATCH_SIZE_EDGES.index(8)] == 1
+    assert snapshot.batch_size.counts[BATCH_SIZE_EDGES.index(16)] == 1
+    assert snapshot.batch_size.sum == 17
+    assert snapshot.service_time_s.sum == pytest.approx(0.06)
+
+
+def test_cold_starts_are_counted_once_and_timed_by_phase():
+    """One replica that became ready is one cold start with four times."""
+    meter = new_meter()
+    meter.cold_start(2.0, import_s=1.0, load_s=0.5, warmup_s=0.25)
+    snapshot = meter.snapshot()
+    assert snapshot.cold_starts == 1
+    assert [snapshot.cold_start_s[phase].sum for phase in COLD_START_PHASES] == [1.0, 0.5, 0.25, 2.0]
+
+
+def test_snapshot_does_not_change_afterwards():
+    """A scrape rendered in a thread sees one instant."""
+    meter = new_meter()
+    before = meter.snapshot()
+    meter.arrived(5.0)
+    meter.finished(Outcome.SERVED, 0.1, 0.1, True, True, 5.0)
+    meter.batch_done(1, 0.1)
+    meter.cold_start(1.0)
+    assert before == new_meter().snapshot()
+
+
+def test_recent_forgets_after_a_minute_and_since_start_does_not():
+    """p99 of the last minute follows the traffic; the one since start keeps everything."""
+    meter = new_meter()
+    for _ in range(100):
+        meter.arrived(1000.0)
+        meter.finished(Outcome.SERVED, 0.5, 0.0, False, True, 1000.0)
+    recent = meter.recent(1009.0)
+    assert recent.arrival_rate_per_s == 10.0
+    assert recent.within_slo == 0.0
+    assert recent.latency_s.p99 == pytest.approx(0.5, rel=0.011)
+    later = meter.recent(1075.0)
+    assert (later.arrival_rate_per_s, later.within_slo, later.latency_s.p50) == (0.0, None, None)
+    assert meter.latency_since_start().p50 == pytest.approx(0.5, rel=0.011)
+
+
+def test_requests_ended_without_an_instant_count_since_start_only():
+    """Without `now_s` nothing is guessed about the last minute, and nothing is lost."""
+    meter = new_meter()
+    meter.finished(Outcome.SERVED, 0.2, 0.0, True)
+    assert meter.recent(10.0).latency_s.p50 is None
+    assert meter.latency_since_start().p50 == pytest.approx(0.2, rel=0.011)
