@@ -68,7 +68,7 @@ class Server:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        replicas = self.replica_pids() if self.process.poll() is None else []
+        children = children_of(self.process.pid) if self.process.poll() is None else []
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -80,7 +80,12 @@ class Server:
         self._log.close()
         if exc_info[0] is None:
             assert self.stopped_by_test or self.process.returncode == 0, self.log_text()
-            assert not [pid for pid in replicas if is_alive(pid)], "replicas outlived their server"
+            wait_until(lambda: not any(is_alive(pid) for pid in children), "the server's children to end with it")
+            assert self.stopped_by_test or not self.left_behind(), "the server left files behind"
+
+    def left_behind(self) -> list[Path]:
+        """Sockets and files of its run directory that should be gone with it."""
+        return [path for path in (self.directory / "state").rglob("run/*")]
 
     def log_text(self) -> str:
         return (self.directory / "server.log").read_text()
@@ -111,7 +116,8 @@ class Server:
         return self.ask(f"/api/v1/functions/{name}").body
 
     def replica_pids(self) -> list[int]:
-        return children_of(self.process.pid)
+        """Its replicas, without the guard that ends what replicas started."""
+        return [pid for pid in children_of(self.process.pid) if b"sojourn.replica" in command_of(pid)]
 
 
 def fetch(where, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:
@@ -139,6 +145,14 @@ def children_of(pid: int) -> list[int]:
             if int(fields[1]) == pid and fields[0] != "Z":
                 found.append(int(entry.name))
     return sorted(found)
+
+
+def command_of(pid: int) -> bytes:
+    """Command line of a process; empty if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def is_alive(pid: int) -> bool:

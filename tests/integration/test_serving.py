@@ -267,13 +267,13 @@ def test_sigkill_of_the_server_leaves_no_replica(tmp_path):
         with ThreadPoolExecutor(1) as pool:
             call = pool.submit(server.call, "gate", path)
             wait_until(Path(path + ".in").exists, "the call to begin")
-            replicas = children_of(server.process.pid)
-            assert len(replicas) == 5
+            assert len(server.replica_pids()) == 5
+            children = children_of(server.process.pid)
             server.process.kill()
             server.stopped_by_test = True
             server.process.wait()
             assert isinstance(call.exception(PATIENCE_S), OSError)
-        wait_until(lambda: not any(is_alive(pid) for pid in replicas), "the replicas to end")
+        wait_until(lambda: not any(is_alive(pid) for pid in children), "the replicas and their guard to end")
 
 
 def test_sigterm_finishes_what_was_taken_in(tmp_path):
