@@ -25,6 +25,7 @@ class EchoService:
         self.is_holding = False
         self.breaks = False
         self.submitted = []  # (caller, body, kind, priority, client_timeout_s)
+        self.unwanted = None  # (fault, message, retry_after_s): what announced requests are told
         self.cancelled = []
         self.at_the_door = []
         self.changed = asyncio.Event()
@@ -38,6 +39,12 @@ class EchoService:
         if not self.is_holding:
             caller.answer(body, kind, b"queue;dur=0.100")
         return len(self.submitted)
+
+    def announce(self, caller, priority, client_timeout_s, body_bytes):
+        """Refuse a request before its body, if told to."""
+        if self.unwanted is not None:
+            fault, message, retry_after_s = self.unwanted
+            caller.refuse(fault, message, 0, retry_after_s)
 
     def cancel(self, request_number):
         """Note a client that left."""

@@ -314,6 +314,32 @@ def test_a_client_that_asks_first_is_refused_at_once(lines, status):
     run(scene)
 
 
+@pytest.mark.parametrize(
+    ("lines", "length", "is_kept"),
+    [((), 3_000, True), ((), 3_000_000, False), ((b"Expect: 100-continue",), 3_000, False)],
+)
+def test_a_body_that_is_not_wanted_is_refused_at_its_headers(lines, length, is_kept):
+    """The core's refusal comes before the body; a short body is dropped and the connection goes on."""
+
+    async def scene():
+        async with Port() as port:
+            client = await port.client()
+            port.service.unwanted = (Fault.OVERLOADED, "come back later", 7.0)
+            whole = post(b"x" * length, *lines)
+            answer = await client.ask(whole[:-length])
+            assert (answer.status, answer.headers[b"retry-after"]) == (429, b"7")
+            assert answer.error["code"] == "overloaded"
+            assert answer.headers.get(b"connection") == (None if is_kept else b"close")
+            assert port.service.at_the_door == []  # the core has counted it
+            if is_kept:
+                port.service.unwanted = None
+                await client.send(whole[-length:])
+                assert (await client.ask(post(b"[1]"))).body == b"[1]"
+            assert len(port.service.submitted) == is_kept
+
+    run(scene)
+
+
 def test_addresses_that_cannot_be_had_are_explained():
     """A port in use, a foreign address, an impossible port and an unknown host: each with what to do."""
 

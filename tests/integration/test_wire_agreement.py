@@ -74,6 +74,9 @@ class Taker:
         caller.answer(b"taken", ContentKind.JSON, b"")
         return len(self.taken)
 
+    def announce(self, caller, priority, client_timeout_s, body_bytes):
+        """Every body is wanted."""
+
     def cancel(self, request_number):
         """Nothing waits."""
 

@@ -53,7 +53,7 @@ class Server:
             StartError: A port cannot be bound, or a function cannot start for the first time.
         """
         settings, log = self._settings, self._event_log
-        watchdog = StallWatchdog(log)
+        watchdog = StallWatchdog(log, settings.stall_s)
         self._closers.callback(watchdog.stop)
         watchdog.start()
         output = ReplicaOutput(log)
@@ -90,7 +90,6 @@ class Server:
         self._is_open = False
         self._gateway.begin_drain()
         if not await self._platform.drain(self._settings.drain_s):
-            linger_s = 0.0
             self._event_log.warning(
                 "server.drain_incomplete",
                 limit_s=self._settings.drain_s,

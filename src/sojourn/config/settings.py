@@ -85,6 +85,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     write_buffer_bytes: int = 256 * KIB
     write_stall_s: float = 30.0
     drain_s: float = 30.0
+    stall_s: float = 1.0
     describe_timeout_s: float = 60.0
 
 
@@ -107,7 +108,8 @@ SETTINGS: dict[str, Setting] = {
     "header_bytes": Setting("Most bytes of all headers of a request.", read_size, 256, 16 * MIB),
     "header_count": Setting("Most headers of a request.", read_count, 1, 10_000),
     "uri_bytes": Setting("Most bytes of a request's target.", read_size, 64, MIB),
-    "body_bytes": Setting("Most bytes of a request's body.", read_size, 1, 4096 * MIB),
+    # A body travels to its replica in one frame of at most 256 MiB (wire/frame.py).
+    "body_bytes": Setting("Most bytes of a request's body.", read_size, 1, 240 * MIB),
     "inflight_body_bytes": Setting("Most bytes of all bodies arriving or waiting for an answer.", read_size, 1),
     "small_chunks": Setting("Most tiny chunks of a chunked body.", read_count, 1, 100_000_000),
     "receipt_headers_s": Setting("Time for the headers of a request to arrive.", read_duration_s, 0.01, 3600),
@@ -119,6 +121,7 @@ SETTINGS: dict[str, Setting] = {
     "write_buffer_bytes": Setting("Answers buffered for a client that does not read.", read_size, 1, 1024 * MIB),
     "write_stall_s": Setting("Time a client may leave that buffer full.", read_duration_s, 0.01, 3600),
     "drain_s": Setting("Time for admitted requests to end when the server stops.", read_duration_s, 0, 86_400),
+    "stall_s": Setting("Standstill of the event loop that is logged.", read_duration_s, 0.05, 3600),
     "describe_timeout_s": Setting("Time to import the served file and describe it.", read_duration_s, 0.1, 3600),
 }
 

@@ -39,7 +39,8 @@ class Admission:
 
     A request predicted to be on time is always let in (within the bounds). One that would be late is
     let in for the late lane while that lane is expected to drain before the request gives up; under
-    sustained overload it is not, and clients learn so at once instead of by a timeout. With
+    sustained overload it is not, and clients learn so at once instead of by a timeout. Where not even
+    one item alone can be on time, whoever can be served before giving up is let in. With
     `overload="shed"` nothing is let in that would be late by more than a twentieth of the objective.
 
     Args:
@@ -121,8 +122,8 @@ class Admission:
 
     def _overload(self, request: Request, ahead: int, now_s: float) -> Fault | None:
         model, slots = self._model, self._leases.slots
-        cap = model.size_cap
-        useful = largest_useful_batch(model.mean_by_size_s, self._objective_s, slots, cap)
+        useful = self._useful()
+        due_at_s = request.give_up_at_s if self._is_hopeless else request.deadline_at_s
         rounds, place = divmod(ahead, useful)
         start_at_s = self._leases.next_free_at_s(now_s, model) + rounds * model.mean_by_size_s[useful] / slots
         done_at_s = start_at_s + model.middle_by_size_s[useful if rounds else place + 1]
@@ -133,8 +134,8 @@ class Admission:
         if spare_per_s <= 0.0:
             # Others stand in line for the place: who might be late gives way now rather than after waiting.
             doubt_s = _DOUBT * (model.p95_by_size_s[useful] - model.mean_by_size_s[useful])
-            return Fault.OVERLOADED if done_at_s > request.deadline_at_s - doubt_s else None
-        if done_at_s <= request.deadline_at_s:
+            return Fault.OVERLOADED if done_at_s > due_at_s - doubt_s else None
+        if done_at_s <= due_at_s:
             return None
         late_at_s = done_at_s + len(self._backlog.late) / spare_per_s
         return Fault.OVERLOADED if late_at_s > request.give_up_at_s else None
@@ -145,10 +146,19 @@ class Admission:
             return False
         if not self._bounds.predicts or not self._leases.slots or not self._model.is_known:
             return True
-        useful = largest_useful_batch(
-            self._model.mean_by_size_s, self._objective_s, self._leases.slots, self._model.size_cap
-        )
-        return self._spare_per_s(useful, now_s) > 0.0
+        return self._spare_per_s(self._useful(), now_s) > 0.0
+
+    @property
+    def _is_hopeless(self) -> bool:
+        """Whether not even one item alone can be on time, as far as we know."""
+        return self._model.mean_by_size_s[1] > self._latency_s
+
+    def _useful(self) -> int:
+        """Batch size to count with; if nothing can be on time the largest serves the most."""
+        model = self._model
+        if self._is_hopeless:
+            return model.size_cap
+        return largest_useful_batch(model.mean_by_size_s, self._objective_s, self._leases.slots, model.size_cap)
 
     def _spare_per_s(self, useful: int, now_s: float) -> float:
         """Capacity less the arrival rate of the last seconds."""

@@ -26,6 +26,7 @@ from sojourn.domain.event import (
     ReplicaLeased,
     ReplicaLost,
     ReplicaRevoked,
+    RequestAnnounced,
     RequestArrived,
     StartsResumed,
     StartsSuspended,
@@ -95,6 +96,7 @@ class Dispatcher:
             largest_batch=settings.largest_batch,
         )
         self._on: dict[type, Callable[[Any, float, list[DispatcherAction]], object]] = {
+            RequestAnnounced: self._request_announced,
             RequestArrived: self._request_arrived,
             BatchCompleted: self._batch_completed,
             ClientGone: self._client_gone,
@@ -175,7 +177,7 @@ class Dispatcher:
             self._dispatch(now_s, actions)
         return due_at_s
 
-    def _request(self, event: RequestArrived, now_s: float) -> Request:
+    def _request(self, event: RequestArrived | RequestAnnounced, now_s: float) -> Request:
         latency_s, timeout_s, start_timeout_s = self._latency_s, self._timeout_s, self._start_timeout_s
         client_s = event.client_timeout_s
         if client_s is not None:
@@ -191,14 +193,13 @@ class Dispatcher:
             event.body_bytes,
         )
 
-    def refusal(self, event: RequestArrived, now_s: float) -> Fault | None:
-        """Why a request would be refused if it arrived now; asked before its body is read. Changes nothing."""
-        return self._admission.refusal(self._request(event, now_s), now_s)
-
-    @property
-    def retry_after_s(self) -> float:
-        """When a client refused now should come back [s]."""
-        return self.ledger.retry_after_s()
+    def _request_announced(self, event: RequestAnnounced, now_s: float, actions: list[DispatcherAction]) -> None:
+        """Refuse now what would be refused anyway, before its body is received; else wait for its arrival."""
+        fault = self._admission.refusal(self._request(event, now_s), now_s)
+        if fault is not None:
+            self._rate.record(now_s)
+            self.ledger.accepted += 1
+            self.ledger.refuse(event.request_id, fault, actions)
 
     def _client_gone(self, event: ClientGone, now_s: float, actions: list[DispatcherAction]) -> None:
         request = self._backlog.requests.get(event.request_id)
@@ -265,11 +266,15 @@ class Dispatcher:
         raise AssertionError("the batching policy makes no progress")
 
     def _give_up(self, count: int, now_s: float, actions: list[DispatcherAction]) -> None:
-        """Heads that cannot be on time: into the late lane, or away with them if it does not drain."""
+        """Heads that cannot be on time: into the late lane, or away with them if it does not drain.
+
+        If nobody else is left for the free replica, one stays: an idle replica refuses no work, and times
+        believed to be hopeless can only be found to be better by a batch.
+        """
         entries = self._backlog.on_time.take(count)
         self._backlog.set_aside(entries)
         if not self._admission.late_lane_drains(now_s):
-            for entry in entries:
+            for entry in entries if self._backlog.on_time.entries else entries[:-1]:
                 request = self._backlog.requests[entry[3]]
                 self._backlog.withdraw(request)
                 self.ledger.end(request, Fault.OVERLOADED, now_s, actions)

@@ -20,6 +20,18 @@ class RequestArrived(msgspec.Struct, frozen=True, gc=False):
     client_timeout_s: float | None = None
 
 
+class RequestAnnounced(msgspec.Struct, frozen=True, gc=False):
+    """The headers of a request were received, its body was not.
+
+    If it is refused, it ends here. If not, nothing is kept of it: `RequestArrived` follows with its body.
+    """
+
+    request_id: int
+    body_bytes: int = 0
+    priority: int = Priority.DEFAULT
+    client_timeout_s: float | None = None
+
+
 class ClientGone(msgspec.Struct, frozen=True, gc=False):
     """The client of a request went away before its answer."""
 
@@ -78,6 +90,7 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
 
 DispatcherEvent = (
     RequestArrived
+    | RequestAnnounced
     | ClientGone
     | ReplicaLeased
     | ReplicaRevoked

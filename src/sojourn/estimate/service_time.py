@@ -8,6 +8,7 @@ from math import inf, log, sqrt
 _FORGETTING = 0.99  # weight of the past per batch: about a hundred batches are remembered
 _RATIOS_KEPT = 200
 _SIZE_SAMPLES_KEPT = 128
+_SIZE_KEPT_S = 60.0
 _OWN_MEDIAN_FROM = 10
 _OWN_P95_FROM = 100
 _CAUTIOUS_UNTIL = 30
@@ -29,7 +30,7 @@ class ServiceTimeModel:
 
     A line `alpha * b + beta` is fitted by least squares with exponential forgetting; quantiles are
     those of the ratio of measured to fitted time. A batch size with enough samples of its own uses
-    its own median and p95. All curves are forced to be monotone in the batch size.
+    its own median and p95, for a minute after the last of them. All curves are forced to be monotone in the batch size.
 
     Args:
         largest_batch: Largest batch size that will be asked for, >= 1.
@@ -40,6 +41,7 @@ class ServiceTimeModel:
 
     __slots__ = (
         "_by_size",
+        "_by_size_at_s",
         "_cautious_until_s",
         "_drift_down",
         "_drift_up",
@@ -75,6 +77,7 @@ class ServiceTimeModel:
         self._sums = (0.0, 0.0, 0.0, 0.0, 0.0)  # of w, w*b, w*b*b, w*y, w*b*y
         self._ratios: deque[float] = deque(maxlen=_RATIOS_KEPT)
         self._by_size: dict[int, deque[float]] = {}
+        self._by_size_at_s: dict[int, float] = {}  # when a batch of this size was seen last
         self._recent: deque[tuple[int, float]] = deque(maxlen=_AFTER_DRIFT_SAMPLES)
         self._sigma = 0.0
         self._p99_ratio = 1.0
@@ -107,20 +110,21 @@ class ServiceTimeModel:
         if self.samples > _CAUTIOUS_UNTIL and self._has_drifted(size, duration_s):
             self._forget(now_s)
             return
-        self._add(size, duration_s)
+        self._add(size, duration_s, now_s)
         self._since_fit += 1
         few = self.samples <= _CAUTIOUS_UNTIL
         if few or self._since_fit >= _REFIT_EVERY or now_s - self._fit_at_s >= _REFIT_AFTER_S:
             self._fit(now_s)
 
-    def _add(self, size: int, duration_s: float) -> None:
+    def _add(self, size: int, duration_s: float, now_s: float) -> None:
         line_s = self.alpha_s * size + self.beta_s
         if line_s > 0.0:
             self._ratios.append(duration_s / line_s)
         own = self._by_size.get(size)
-        if own is None:
+        if own is None or self._is_stale(size, now_s):
             own = self._by_size[size] = deque(maxlen=_SIZE_SAMPLES_KEPT)
         own.append(duration_s)
+        self._by_size_at_s[size] = now_s
         if self.samples > _CAUTIOUS_UNTIL and self.p95_by_size_s[size] > 0.0:
             # One outlier must not tilt the line; a lasting change is the drift alarm's to see.
             duration_s = min(duration_s, _OUTLIER * self.p95_by_size_s[size])
@@ -163,7 +167,7 @@ class ServiceTimeModel:
             p95_s = mean_s * max(p95, 1.0)
             weight = 1.0
             own = self._by_size.get(size)
-            if own is not None and len(own) >= _OWN_MEDIAN_FROM:
+            if own is not None and len(own) >= _OWN_MEDIAN_FROM and not self._is_stale(size, now_s):
                 ordered = sorted(own)
                 weight = float(len(ordered))
                 mean_s = ordered[len(ordered) // 2]
@@ -177,6 +181,10 @@ class ServiceTimeModel:
             (mean_s + p95_s) / 2 for mean_s, p95_s in zip(self.mean_by_size_s, self.p95_by_size_s, strict=True)
         ]
         self.version += 1
+
+    def _is_stale(self, size: int, now_s: float) -> bool:
+        """Whether what batches of this size took is no evidence any more; the line is, with its newer batches."""
+        return now_s - self._by_size_at_s[size] > _SIZE_KEPT_S
 
     def _has_drifted(self, size: int, duration_s: float) -> bool:
         expected_s = self.mean_by_size_s[min(size, self.largest_batch)]
@@ -199,7 +207,7 @@ class ServiceTimeModel:
         alpha_before_s = self.alpha_s
         self.alpha_s = self.beta_s = 0.0
         for size, duration_s in self._recent:
-            self._add(size, duration_s)
+            self._add(size, duration_s, now_s)
         self.alpha_s = alpha_before_s  # kept if the last few batches say nothing of the slope
         self._fit(now_s)
         for size, duration_s in self._recent:

@@ -15,8 +15,9 @@ from sojourn.gateway.context import Context
 from sojourn.gateway.head import SINGLE, Headers, RequestHead, framing_fault, read_head, request_id_of
 from sojourn.gateway.known_heads import VARYING
 from sojourn.gateway.refusal import Refusal
-from sojourn.gateway.response import Persistence, error_answer, health_answer
+from sojourn.gateway.response import STATUS_OF_FAULT, Persistence, error_answer, health_answer
 from sojourn.gateway.routes import Service, path_of, unknown_path_text
+from sojourn.wire.message import ContentKind
 
 if TYPE_CHECKING:
     from sojourn.gateway.connection import Connection
@@ -43,6 +44,22 @@ class Phase(IntEnum):
 
 class _StopReading(Exception):  # noqa: N818 - not an error: how a callback ends the parser's run
     """The rest of the bytes are not to be parsed; the client has been told."""
+
+
+class _Verdict:
+    """The caller of a request whose body has not come: it can only be refused."""
+
+    refusal: Refusal | None = None
+
+    def answer(self, body: bytes, kind: ContentKind, timing: bytes) -> None:
+        """Nothing has been run."""
+        raise AssertionError("an announced request has no answer")
+
+    def refuse(self, fault: Fault, message: str, status: int = 0, retry_after_s: float = 0.0) -> None:
+        """The body is not wanted."""
+        self.refusal = Refusal(
+            status or STATUS_OF_FAULT[fault], fault.value, message, fault, retry_after_s=retry_after_s
+        )
 
 
 class RequestReader:
@@ -232,6 +249,12 @@ class RequestReader:
         if not context.has_room_for(max(head.content_length, 0)):
             self._refuse(refusal.bodies_too_large(self._limits))
             return
+        verdict = _Verdict()
+        self._service.announce(verdict, head.priority, head.client_timeout_s, max(head.content_length, 0))
+        if verdict.refusal is not None:
+            self._service = None  # it is counted already
+            self._refuse(verdict.refusal)
+            return
         self.head, self.phase = head, Phase.BODY
         if head.expects_continue:
             self._connection.invite_body()
@@ -323,6 +346,7 @@ class RequestReader:
         answer = error_answer(
             why.status, why.code, why.message, self._request_id(),
             persistence=persistence, allow=why.allow, is_head=is_head, date=self._context.date_line,
+            retry_after_s=why.retry_after_s,
         )  # fmt: skip
         self._respond(answer, persistence)
 

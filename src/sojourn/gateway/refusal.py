@@ -17,6 +17,7 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
     message: str
     fault: Fault = Fault.BAD_REQUEST
     allow: bytes = b""
+    retry_after_s: float = 0.0
 
 
 def refusal_of(fault: Fault, message: str) -> Refusal:

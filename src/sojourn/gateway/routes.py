@@ -33,6 +33,9 @@ class Service(Protocol):
         `caller` may be answered or refused before this returns.
         """
 
+    def announce(self, caller: Caller, priority: int, client_timeout_s: float | None, body_bytes: int) -> None:
+        """The headers of a request are here; `caller` is refused before this returns if its body is not wanted."""
+
     def cancel(self, request_number: int) -> None:
         """The client of this request is gone: from now on its caller must not be called."""
 

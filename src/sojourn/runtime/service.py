@@ -9,7 +9,7 @@ from time import monotonic
 from sojourn.core.admission import QueueBounds
 from sojourn.core.dispatcher import Dispatcher
 from sojourn.domain.action import CancelBatch, DispatchBatch, DispatcherAction, Finish, SuspectReplica
-from sojourn.domain.event import BatchCompleted, ClientGone, DispatcherEvent, ReplicaLost, RequestArrived, Tick
+from sojourn.domain.event import BatchCompleted, ClientGone, DispatcherEvent, ReplicaLost, RequestAnnounced, RequestArrived, Tick
 from sojourn.domain.function import FunctionManifest
 from sojourn.domain.request import BLAME_OF_FAULT, OUTCOME_OF_FAULT, Blame, Fault, Outcome
 from sojourn.policy.batching.catalogue import batching_policy
@@ -102,6 +102,18 @@ class FunctionService:
         self._step(RequestArrived(number, len(body), priority, client_timeout_s), now_s)
         return number
 
+    def announce(self, caller: Caller, priority: int, client_timeout_s: float | None, body_bytes: int) -> None:
+        """The headers of a request are here: the caller is refused now, and counted, if its body is not wanted.
+
+        If the caller was not refused, nothing is kept of it; its request is submitted when its body is here.
+        """
+        self._number = number = self._number + 1
+        now_s = self._clock()
+        self._calls[number] = (caller, b"", ContentKind.JSON)
+        self._step(RequestAnnounced(number, body_bytes, priority, client_timeout_s), now_s)
+        if self._calls.pop(number, None) is None:
+            self.meter.arrived(now_s)
+
     def cancel(self, request_number: int) -> None:
         """The client is gone: the request is neither answered nor refused any more."""
         if self._calls.pop(request_number, None) is not None:
@@ -162,19 +174,6 @@ class FunctionService:
     def _forget_replica(self, replica_id: int) -> None:
         self.links.pop(replica_id, None)
         self._running = {batch: entry for batch, entry in self._running.items() if entry[2] != replica_id}
-
-    def refusal(
-        self, priority: int, client_timeout_s: float | None, body_bytes: int
-    ) -> tuple[Fault, str, float] | None:
-        """Why a request would be refused now, asked before its body is read: fault, text, seconds until a retry.
-
-        Changes nothing; a request refused on this advice is counted by `refused_at_the_door`.
-        """
-        fault = self.dispatcher.refusal(RequestArrived(0, body_bytes, priority, client_timeout_s), self._clock())
-        if fault is None:
-            return None
-        text = explain(fault, self.manifest.settings, cause=self._owner.cause_of(self.name))
-        return fault, text, self.dispatcher.retry_after_s
 
     @property
     def infeasible(self) -> str | None:

@@ -10,7 +10,7 @@ from sojourn.core.admission import QueueBounds
 from sojourn.core.controller import Controller
 from sojourn.core.dispatcher import Dispatcher
 from sojourn.domain.action import Finish
-from sojourn.domain.event import RequestArrived
+from sojourn.domain.event import RequestAnnounced, RequestArrived
 from sojourn.domain.function import FunctionSettings
 from sojourn.domain.objective import SLO
 from sojourn.domain.request import Fault, Outcome, Priority
@@ -74,15 +74,71 @@ def test_normal_again_within_a_second_after_tenfold_overload():
     assert sum(latency_s <= 0.05 for latency_s in after) >= 0.999 * len(after)
 
 
-def test_asking_before_the_body_changes_nothing():
-    """`refusal` is a question: the same dispatcher answers the same, and its books are untouched."""
+def test_an_announced_request_is_refused_before_its_body_or_leaves_no_trace():
+    """While overloaded it ends at its headers, counted; while there is room nothing is kept until it arrives."""
     dispatcher, run = build()
     run.run(poisson(3 * CAPACITY_PER_S, 5.0, Random(7)), limit_s=4.0)
-    accepted = dispatcher.ledger.accepted
-    verdicts = {dispatcher.refusal(RequestArrived(10**9), 4.0) for _ in range(3)}
-    assert len(verdicts) == 1
-    assert dispatcher.ledger.accepted == accepted
+    shed = dispatcher.ledger.ended[Outcome.SHED]
+    (end,) = dispatcher.step(RequestAnnounced(10**9), 4.0)
+    assert (end.request_id, end.outcome, end.fault) == (10**9, Outcome.SHED, Fault.OVERLOADED)
+    assert end.retry_after_s >= 1.0
+    assert dispatcher.ledger.ended[Outcome.SHED] == shed + 1
     dispatcher.check(4.0)
+
+    idle, run = build()
+    run.run(poisson(0.1 * CAPACITY_PER_S, 1.0, Random(7)))
+    accepted = idle.ledger.accepted
+    assert idle.step(RequestAnnounced(10**9), 2.0) == []
+    assert (idle.ledger.accepted, idle.in_flight) == (accepted, 0)
+    idle.check(2.0)
+
+
+SPELLS = {
+    "longer than the objective": (0.0002, 0.02, 0.1, 64, 3.0, 2.0),
+    "a stall": (0.0005, 0.005, 0.05, 32, 20.0, 0.3),
+    "a noisy neighbour": (0.00005, 0.0012, 0.15, 128, 3.0, 2.0),
+}
+
+
+@pytest.mark.parametrize("overload", ["late", "shed"])
+@pytest.mark.parametrize("load", [0.5, 0.9])
+@pytest.mark.parametrize("spell", SPELLS)
+def test_a_slow_spell_is_forgotten(spell: str, load: float, overload: str):
+    """Batches take many times as long for a while; four seconds after that everyone is in time again."""
+    alpha_s, beta_s, sigma, largest, factor, length_s = SPELLS[spell]
+
+    class Slow(ModelledService):
+        def duration_s(self, size, rng):
+            return super().duration_s(size, rng) * (factor if 6.0 <= now_s < 6.0 + length_s else 1.0)
+
+    now_s = 0.0
+    counts = {"all": 0, "in time": 0}
+
+    def note(event, at_s, actions) -> None:
+        nonlocal now_s
+        now_s = at_s
+        if at_s > 10.0 + length_s:
+            ends = [a for a in actions if isinstance(a, Finish)]
+            counts["all"] += len(ends)
+            counts["in time"] += sum(e.outcome is Outcome.SERVED and e.latency_s <= 0.1 for e in ends)
+
+    settings = FunctionSettings(name="f", slo=SLO(0.1), max_batch_size=largest, overload=overload)
+    dispatcher = Dispatcher(settings, batching_policy(settings.batching))
+    service = Slow(alpha_s, beta_s, sigma)
+    run = Simulation(dispatcher, Controller(Random(1)), service, Random(1), note)
+    run.run(poisson(load * service.capacity_per_s(largest), 16.0, Random(2)))
+    assert counts["all"] > 1000
+    assert counts["in time"] >= 0.99 * counts["all"]
+
+
+def test_an_objective_that_cannot_be_met_is_no_reason_to_idle():
+    """One item alone takes three objectives: large batches are answered late, at nearly the replica's capacity."""
+    settings = FunctionSettings(name="f", slo=SLO(0.1), max_batch_size=32, timeout_s=2.0)
+    dispatcher = Dispatcher(settings, batching_policy(settings.batching))
+    service = ModelledService(alpha_s=0.001, beta_s=0.3)
+    result = Simulation(dispatcher, Controller(Random(1)), service, Random(1)).run(poisson(70.0, 20.0, Random(2)))
+    assert dispatcher.infeasible_s is not None
+    assert result.outcomes[Outcome.SERVED] >= 0.9 * result.sent
 
 
 def test_lower_classes_are_refused_first():
@@ -92,8 +148,7 @@ def test_lower_classes_are_refused_first():
     def ask(event, now_s, actions) -> None:
         if isinstance(event, RequestArrived) and now_s > 3.0:
             for priority in Priority:
-                question = RequestArrived(10**9, priority=priority)
-                refused[priority] += dispatcher.refusal(question, now_s) is Fault.OVERLOADED
+                refused[priority] += bool(dispatcher.step(RequestAnnounced(10**9, priority=priority), now_s))
 
     dispatcher, run = build(observe=ask)
     run.run(poisson(3 * CAPACITY_PER_S, 5.0, Random(8)))
