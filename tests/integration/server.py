@@ -85,7 +85,7 @@ class Server:
 
     def left_behind(self) -> list[Path]:
         """Sockets and files of its run directory that should be gone with it."""
-        return [path for path in (self.directory / "state").rglob("run/*")]
+        return list((self.directory / "state").rglob("run/*"))
 
     def log_text(self) -> str:
         return (self.directory / "server.log").read_text()

@@ -15,6 +15,7 @@ from sojourn.core.backlog import Backlog
 from sojourn.core.health import Health
 from sojourn.core.lease import Batch, Lease, Leases
 from sojourn.core.ledger import Ledger
+from sojourn.core.promise import Promises
 from sojourn.core.recovery import Recovery
 from sojourn.domain.action import CancelBatch, DispatchBatch, DispatcherAction, ReturnLease, SuspectReplica
 from sojourn.domain.event import (
@@ -65,11 +66,7 @@ class Dispatcher:
         self.settings = settings
         self.model = model or ServiceTimeModel(settings.largest_batch)
         self._policy = policy
-        self._timeout_s = settings.effective_timeout_s
-        self._start_timeout_s = max(settings.start_timeout_s, self._timeout_s)
-        # Without an objective the only bound on latency is the timeout.
-        objective_s = settings.slo.latency_s if settings.slo else inf
-        self._latency_s = min(objective_s, self._timeout_s)
+        self._promises = Promises(settings)
         self._rate = EventRate(_RATE_KEPT_S, cells=20)
         self._backlog = Backlog(heeds_deadlines=policy.heeds_deadlines)
         self._leases = Leases()
@@ -92,7 +89,7 @@ class Dispatcher:
             replicas=1,
             arrivals_per_s=0.0,
             model=self.model,
-            latency_s=objective_s,
+            latency_s=settings.slo.latency_s if settings.slo else inf,
             largest_batch=settings.largest_batch,
         )
         self._on: dict[type, Callable[[Any, float, list[DispatcherAction]], object]] = {
@@ -141,7 +138,7 @@ class Dispatcher:
         """p95 of the time one item takes alone if that is more than the objective allows, else None [s]."""
         alone_s = self.model.p95_by_size_s[1]
         has_objective = self.settings.slo is not None
-        return alone_s if has_objective and self.model.is_known and alone_s > self._latency_s else None
+        return alone_s if has_objective and self.model.is_known and alone_s > self._promises.latency_s else None
 
     @property
     def next_wake_at_s(self) -> float | None:
@@ -167,7 +164,7 @@ class Dispatcher:
         """Admit or refuse; when the request is due if it waits, else infinity."""
         self._rate.record(now_s)
         self.ledger.accepted += 1
-        request = self._request(event, now_s)
+        request = self._promises.request(event, now_s, is_warm=self._leases.slots > 0)
         fault = self._admission.refusal(request, now_s)
         if fault is not None:
             self.ledger.refuse(request.id, fault, actions)
@@ -177,25 +174,9 @@ class Dispatcher:
             self._dispatch(now_s, actions)
         return due_at_s
 
-    def _request(self, event: RequestArrived | RequestAnnounced, now_s: float) -> Request:
-        latency_s, timeout_s, start_timeout_s = self._latency_s, self._timeout_s, self._start_timeout_s
-        client_s = event.client_timeout_s
-        if client_s is not None:
-            latency_s, timeout_s = min(latency_s, client_s), min(timeout_s, client_s)
-            start_timeout_s = min(start_timeout_s, client_s)
-        return Request(
-            event.request_id,
-            now_s,
-            now_s + latency_s,
-            now_s + (timeout_s if self._leases.slots else start_timeout_s),
-            now_s + start_timeout_s,
-            event.priority,
-            event.body_bytes,
-        )
-
     def _request_announced(self, event: RequestAnnounced, now_s: float, actions: list[DispatcherAction]) -> None:
         """Refuse now what would be refused anyway, before its body is received; else wait for its arrival."""
-        fault = self._admission.refusal(self._request(event, now_s), now_s)
+        fault = self._admission.refusal(self._promises.request(event, now_s, is_warm=self._leases.slots > 0), now_s)
         if fault is not None:
             self._rate.record(now_s)
             self.ledger.accepted += 1

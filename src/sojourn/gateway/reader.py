@@ -51,7 +51,7 @@ class _Verdict:
 
     refusal: Refusal | None = None
 
-    def answer(self, body: bytes, kind: ContentKind, timing: bytes) -> None:
+    def answer(self, body: bytes, kind: ContentKind, timing: bytes) -> None:  # noqa: ARG002 - as any caller
         """Nothing has been run."""
         raise AssertionError("an announced request has no answer")
 
@@ -245,19 +245,24 @@ class RequestReader:
         head = read_head(path, version, headers, self._persistence, self._limits)
         if isinstance(head, Refusal):
             self._refuse(head)
-            return
-        if not context.has_room_for(max(head.content_length, 0)):
+        elif self._is_wanted(self._service, head):
+            self.head, self.phase = head, Phase.BODY
+            if head.expects_continue:
+                self._connection.invite_body()
+
+    def _is_wanted(self, service: Service, head: RequestHead) -> bool:
+        """Whether a body that is yet to come has room here and can be served; if not, the client is told."""
+        length = max(head.content_length, 0)
+        if not self._context.has_room_for(length):
             self._refuse(refusal.bodies_too_large(self._limits))
-            return
+            return False
         verdict = _Verdict()
-        self._service.announce(verdict, head.priority, head.client_timeout_s, max(head.content_length, 0))
-        if verdict.refusal is not None:
-            self._service = None  # it is counted already
-            self._refuse(verdict.refusal)
-            return
-        self.head, self.phase = head, Phase.BODY
-        if head.expects_continue:
-            self._connection.invite_body()
+        service.announce(verdict, head.priority, head.client_timeout_s, length)
+        if verdict.refusal is None:
+            return True
+        self._service = None  # it is counted already
+        self._refuse(verdict.refusal)
+        return False
 
     def on_chunk_header(self) -> None:
         """One more chunk of the body."""

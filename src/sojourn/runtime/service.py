@@ -9,7 +9,15 @@ from time import monotonic
 from sojourn.core.admission import QueueBounds
 from sojourn.core.dispatcher import Dispatcher
 from sojourn.domain.action import CancelBatch, DispatchBatch, DispatcherAction, Finish, SuspectReplica
-from sojourn.domain.event import BatchCompleted, ClientGone, DispatcherEvent, ReplicaLost, RequestAnnounced, RequestArrived, Tick
+from sojourn.domain.event import (
+    BatchCompleted,
+    ClientGone,
+    DispatcherEvent,
+    ReplicaLost,
+    RequestAnnounced,
+    RequestArrived,
+    Tick,
+)
 from sojourn.domain.function import FunctionManifest
 from sojourn.domain.request import BLAME_OF_FAULT, OUTCOME_OF_FAULT, Blame, Fault, Outcome
 from sojourn.policy.batching.catalogue import batching_policy
