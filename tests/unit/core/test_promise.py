@@ -16,7 +16,6 @@ from sojourn.domain.objective import SLO
         ({"slo": SLO(0.1)}, None, True, 0.1, 1.0, 60.0),
         ({"slo": SLO(0.1)}, None, False, 0.1, 60.0, 60.0),
         ({"slo": SLO(0.5)}, None, True, 0.5, 5.0, 60.0),
-        ({"slo": SLO(0.1), "timeout_s": 0.05}, None, True, 0.05, 0.05, 60.0),
         ({"slo": SLO(0.1), "timeout_s": 90.0}, None, False, 0.1, 90.0, 90.0),
         ({"slo": SLO(0.1)}, 0.02, True, 0.02, 0.02, 0.02),
         ({"slo": SLO(0.1)}, 0.5, False, 0.1, 0.5, 0.5),
