@@ -1,8 +1,9 @@
 """The reference of the overhead benchmark: the least that httptools on uvloop can do.
 
 No routing, limits, deadlines, ids or errors: each POST is answered at once with its own body. What a
-server costs above this is what its work costs. Run it alone with `python bare_echo.py PORT`; it
-prints the port it bound.
+server costs above this is what its work costs. `--heads` also reads what any server has to read: the
+target, the method, the headers and whether the connection stays. Run it alone with
+`python bare_echo.py PORT [--heads]`; it prints the port it bound.
 """
 
 from __future__ import annotations
@@ -41,13 +42,35 @@ class BareEcho(asyncio.Protocol):
         )
 
 
-async def serve(port: int = 0) -> asyncio.Server:
+class HeadReadingEcho(BareEcho):
+    """The same, but it knows what was asked for."""
+
+    def on_message_begin(self) -> None:
+        """Forget the last head."""
+        self._target = b""
+        self._headers: dict[bytes, bytes] = {}
+
+    def on_url(self, piece: bytes) -> None:
+        """Collect the target."""
+        self._target += piece
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Collect a header."""
+        self._headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        """Read the rest of what the parser knows."""
+        self._method = self._parser.get_method()
+        self._stays = self._parser.should_keep_alive()
+
+
+async def serve(port: int, protocol: type[BareEcho]) -> asyncio.Server:
     """Listen on 127.0.0.1; the caller closes what is returned."""
-    return await asyncio.get_running_loop().create_server(BareEcho, "127.0.0.1", port)
+    return await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", port)
 
 
 async def _main() -> None:
-    server = await serve(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
+    server = await serve(int(sys.argv[1]), HeadReadingEcho if "--heads" in sys.argv else BareEcho)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

@@ -7,9 +7,13 @@ import os
 import platform
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Self
 
@@ -18,6 +22,7 @@ from sojourn.cli.server_process import ServerProcess
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parent / "examples"
 LOAD_CORE, SERVER_CORE = 0, 1
+_START_S = 30.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -45,8 +50,11 @@ def start_server(example: str, environment: dict[str, str] | None = None) -> Ser
 class EchoProcess:
     """The bare httptools echo on the server's core; a context manager with `pid` and `url`."""
 
+    def __init__(self, *options: str) -> None:
+        self._options = options
+
     def __enter__(self) -> Self:
-        command = [*pinned(SERVER_CORE), sys.executable, str(HERE / "bare_echo.py"), "0"]
+        command = [*pinned(SERVER_CORE), sys.executable, str(HERE / "bare_echo.py"), "0", *self._options]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         line = self._process.stdout.readline().strip()
@@ -62,6 +70,51 @@ class EchoProcess:
         self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
+
+
+class MosecProcess:
+    """The no-op function on Mosec, on the server's core; a context manager with `pid` and `url`.
+
+    Args:
+        python: Interpreter of an environment with Mosec in it.
+    """
+
+    def __init__(self, python: str) -> None:
+        self._python = python
+
+    def __enter__(self) -> Self:
+        port = free_port()
+        self._process = subprocess.Popen(
+            [*pinned(SERVER_CORE), self._python, str(HERE / "mosec_noop.py")],
+            env={**os.environ, "MOSEC_ADDRESS": "127.0.0.1", "MOSEC_PORT": str(port), "MOSEC_LOG_LEVEL": "warning"},
+        )
+        self.pid, self.url = self._process.pid, f"http://127.0.0.1:{port}/inference"
+        give_up_at_s = time.monotonic() + _START_S
+        while not _answers(self.url):
+            if self._process.poll() is not None or time.monotonic() > give_up_at_s:
+                self.__exit__()
+                raise RuntimeError(f"mosec did not answer within {_START_S:g} s; is it installed for {self._python}?")
+            time.sleep(0.1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+
+def free_port() -> int:
+    """A port that nobody listens on just now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def _answers(url: str) -> bool:
+    request = urllib.request.Request(url, data=b"1", headers={"Content-Type": "application/json"})  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=1.0) as answer:  # noqa: S310 - our own loopback address
+            return answer.status == HTTPStatus.OK
+    except OSError:
+        return False
 
 
 def descendants(pid: int) -> list[int]:
