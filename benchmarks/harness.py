@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -26,9 +27,16 @@ _START_S = 30.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
+# A benchmark that is told to end stops the servers it started on its way out.
+signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+
+# Asked once: after `pin_this_process` only one core is left to this process itself.
+_CAN_PIN = {LOAD_CORE, SERVER_CORE} <= os.sched_getaffinity(0) and shutil.which("taskset") is not None
+
+
 def can_pin() -> bool:
     """Whether there are two cores to keep the load away from the server."""
-    return {LOAD_CORE, SERVER_CORE} <= os.sched_getaffinity(0) and shutil.which("taskset") is not None
+    return _CAN_PIN
 
 
 def pinned(core: int) -> list[str]:
