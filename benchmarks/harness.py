@@ -28,7 +28,7 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 # A benchmark that is told to end stops the servers it started on its way out.
-signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 # Asked once: after `pin_this_process` only one core is left to this process itself.
 _CAN_PIN = {LOAD_CORE, SERVER_CORE} <= os.sched_getaffinity(0) and shutil.which("taskset") is not None
