@@ -96,6 +96,9 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="write into benchmarks/results instead of results/local")
     options = parser.parse_args()
     harness.pin_this_process()
+    with harness.EchoProcess() as echo:
+        # The same pace and load generator, but nothing in between: what the machine's idle cores take to wake up.
+        echo_s = Bench(parse_target(echo.url)).lone(10.0).latency_s.p50 or float("inf")
     with harness.start_server("accelerator.py") as server:
         bench = Bench(parse_target(f"{server.url}/functions/accelerator"))
         bench.poisson(0.3 * CAPACITY_PER_S, 5.0)  # what a server has yet to learn is not measured
@@ -117,6 +120,7 @@ def main() -> None:
             f"service {LONE_SERVICE_S * 1e3:g} ms",
             f"<= {TARGET_LONE_S * 1e3:g} ms",
         ],
+        ["  of a bare echo at the same pace", f"{echo_s * 1e3:.2f} ms", "", ""],
     ]
     results: dict[str, object] = {
         "capacity_per_s": CAPACITY_PER_S,
@@ -125,6 +129,7 @@ def main() -> None:
         "attainment_median": attained,
         "lone_latency_s_p50": lone_s,
         "lone_service_s": LONE_SERVICE_S,
+        "lone_echo_latency_s_p50": echo_s,
         "void_runs": bench.voids,
         "runs": [_brief(result) for result in finals],
     }
