@@ -35,6 +35,7 @@ bench: $(READY) ## Measure overhead, goodput, overload, policies and idle cost (
 	@$(BIN)/python benchmarks/goodput.py
 	@$(BIN)/python benchmarks/overload.py
 	@$(BIN)/python benchmarks/policies.py --live
+	@$(BIN)/python benchmarks/connections.py
 	@$(BIN)/python benchmarks/idle.py
 
 build: $(READY) ## Build the wheel into dist/

@@ -134,6 +134,12 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def role_of(pid: int) -> str:
+    """What a process below a server is for."""
+    command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    return "replica" if b"sojourn.replica" in command else "session guard"
+
+
 def processor_s(pid: int) -> float:
     """User and system time of a process so far, in seconds (in steps of 10 ms)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -21,7 +21,7 @@ def main() -> None:
     with harness.start_server("noop.py") as server:
         time.sleep(SETTLE_S)
         processes = {"server": server.pid}
-        processes |= {f"replica {number}": pid for number, pid in enumerate(harness.descendants(server.pid), start=1)}
+        processes |= {f"{harness.role_of(pid)} {pid}": pid for pid in harness.descendants(server.pid)}
         before_s = {name: harness.processor_s(pid) for name, pid in processes.items()}
         time.sleep(WATCH_S)
         results = {

@@ -50,6 +50,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:  # a replica must not pay for what it does not use (PEP 562)
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)

@@ -21,7 +21,7 @@ from sojourn.cli.replica_use import ReplicaUse, replica_use
 from sojourn.domain.objective import SLO, parse_slo
 from sojourn.errors import ClientError, ConfigurationError
 from sojourn.loadgen.options import LoadOptions
-from sojourn.loadgen.result import LoadResult, summarize
+from sojourn.loadgen.result import LATE_SHARE_MAX, LoadResult, summarize
 from sojourn.loadgen.run import run_load
 from sojourn.loadgen.target import Target, parse_target
 from sojourn.workload.spec import KINDS, parse_arrivals
@@ -60,6 +60,13 @@ _VOID, _OBJECTIVE_MISSED = 1, 3
 @click.option(
     "--connections", type=click.IntRange(1, 60_000), default=1000, show_default=True, help="Most connections at once."
 )
+@click.option(
+    "--late-share",
+    type=click.FloatRange(0, 1),
+    default=LATE_SHARE_MAX,
+    show_default=True,
+    help="Share of requests this command itself may send more than 5 ms late.",
+)
 @click.option("--admin-url", metavar="URL", help="Admin port of the server, to report what replicas it took.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a report with plots.")
@@ -76,6 +83,7 @@ def load(
     timeout: float,
     seed: int,
     connections: int,
+    late_share: float,
     admin_url: str | None,
     as_json: bool,
     html: Path | None,
@@ -83,7 +91,8 @@ def load(
     """Send requests to URL at a given rate and measure latency, outcomes and goodput.
 
     The loop is open: each request goes out at its own instant, whatever became of those before it, and its
-    latency counts from that instant. If this command itself could not keep up, the run is void.
+    latency counts from that instant. If this command itself could not keep up and that may have decided
+    the verdict, the run is void.
 
     Exit codes: 0 good, 1 error, void or nothing served, 2 wrong usage, 3 objective missed.
     """
@@ -101,7 +110,7 @@ def load(
     use_so_far = _look_at_replicas(admin_url, target)
     with ProgressLine(Console(stderr=True), duration) as progress:
         run = run_load(target, times, bodies, options=options, on_progress=progress.show)
-    result = summarize(run, duration_s=duration, slo=objective)
+    result = summarize(run, duration_s=duration, slo=objective, late_share_max=late_share)
     use = use_so_far() if use_so_far is not None else None
     extra = use_rows(use) if use is not None else []
     if html is not None:

@@ -79,8 +79,10 @@ def serve(target: str, config: Path | None, **flags: Any) -> int:
 def _refuse_other_files(target: str) -> None:
     """Say at once that a file is no Python file, rather than that no module has its name."""
     path = Path(target)
-    if path.is_file() and path.suffix != ".py":
+    if (path.is_file() and path.suffix != ".py") or path.is_dir():
         raise TargetError(f"{target}: not a Python file; give a file such as app.py or a module such as pkg.module")
+    if path.suffix == ".py" and not path.exists():
+        raise TargetError(f"{target}: there is no such file here ({Path.cwd()})")
 
 
 def _claim_state_dir(settings: ServerSettings, event_log: EventLog) -> StateDir:

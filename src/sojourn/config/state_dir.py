@@ -70,7 +70,8 @@ def claim(path: Path, *, is_passing: bool = False) -> StateDir:
         os.close(lock_fd)
         raise StartError(
             f"state directory {path} is held by a running server (process {holder}); "
-            "stop it, or choose another with --state-dir"
+            "stop it, or serve beside it with another --port and --admin-port (each port has a state directory of "
+            "its own), or with another --state-dir"
         ) from err
     os.ftruncate(lock_fd, 0)
     os.pwrite(lock_fd, f"{os.getpid()}\n".encode(), 0)

@@ -13,7 +13,9 @@ from sojourn.loadgen.record import OUTCOMES, RequestLog, Trouble
 from sojourn.report.statistics import mean_batch_size, quantile
 
 LATE_S = 0.005  # a send this much after its instant counts as late
-LATE_SHARE_MAX = 0.01  # more late sends than this make the run void
+LATE_SHARE_MAX = 0.01  # more late sends than this make a run void that they may have decided
+LATE_FOR_SURE = 5.0  # times that: the load was not what was asked for, whatever the verdict
+_LATE_FEW = 1  # so many late sends say nothing of how a run went
 
 
 class LatencyQuantiles(msgspec.Struct, frozen=True):
@@ -64,7 +66,8 @@ class LoadResult(msgspec.Struct, frozen=True, kw_only=True):
         batch_size_mean: Mean size of the batches, None if the server did not tell.
         lateness_s: The generator's own.
         late_share: Share of sends more than 5 ms late.
-        void: The generator could not keep up, so the run says nothing about the server.
+        void: The generator could not keep up, so the run says nothing about the server. Late sends make requests
+            seem slow, so an objective that was met in spite of them, or missed even without them, stands.
         void_reason: Why, or empty.
         slo: The objective's text, or None.
         objective_met: Whether the share within reaches the objective; None without one, or if void.
@@ -91,13 +94,16 @@ class LoadResult(msgspec.Struct, frozen=True, kw_only=True):
     failures: Failures
 
 
-def summarize(run: LoadRun, *, duration_s: float, slo: SLO | None = None) -> LoadResult:
+def summarize(
+    run: LoadRun, *, duration_s: float, slo: SLO | None = None, late_share_max: float = LATE_SHARE_MAX
+) -> LoadResult:
     """Sum up a run that has ended.
 
     Args:
         run: The run.
         duration_s: Length of the arrivals in seconds, > 0.
         slo: What latency is judged by, if anything.
+        late_share_max: Share of sends that may leave late, in [0, 1].
     """
     log = run.log
     sent = len(log)
@@ -108,7 +114,8 @@ def summarize(run: LoadRun, *, duration_s: float, slo: SLO | None = None) -> Loa
     good = len(latencies_s) if slo is None else sum(latency_s <= slo.latency_s for latency_s in latencies_s)
     within = None if slo is None or sent == 0 else good / sent
     late_share = share_late(log)
-    reason = _void_reason(run, late_share)
+    is_certain = within is not None and slo is not None and _is_certain(log, within, slo)
+    reason = _void_reason(run, late_share, late_share_max, is_certain=is_certain)
     return LoadResult(
         sent=sent,
         outcomes={outcome.value: log.outcome.count(code) for code, outcome in enumerate(OUTCOMES)},
@@ -142,12 +149,22 @@ def share_late(log: RequestLog) -> float:
     return sum(lateness_s > LATE_S for lateness_s in log.lateness_s) / len(log) if len(log) else 0.0
 
 
+def _is_certain(log: RequestLog, within: float, slo: SLO) -> bool:
+    """Whether the verdict is the same with the generator's own lateness taken out of every latency."""
+    if within >= slo.objective:
+        return True
+    served = OUTCOMES.index(Outcome.SERVED)
+    rows = zip(log.latency_s, log.lateness_s, log.outcome, strict=True)
+    good = sum(outcome == served and latency_s - lateness_s <= slo.latency_s for latency_s, lateness_s, outcome in rows)
+    return good / len(log) < slo.objective
+
+
 def _lateness(log: RequestLog) -> LatenessQuantiles:
     ordered = sorted(lateness_s for lateness_s in log.lateness_s if not math.isnan(lateness_s))
     return LatenessQuantiles(*(quantile(ordered, share) for share in (0.5, 0.99, 1.0)))
 
 
-def _void_reason(run: LoadRun, late_share: float) -> str:
+def _void_reason(run: LoadRun, late_share: float, late_share_max: float, *, is_certain: bool) -> str:
     reasons = []
     if run.was_bound_hit:
         reasons.append(
@@ -156,7 +173,8 @@ def _void_reason(run: LoadRun, late_share: float) -> str:
         )
     if run.shortage:
         reasons.append(f"the generator ran short: {run.shortage} (raise `ulimit -n`, or send less)")
-    if late_share > LATE_SHARE_MAX:
+    is_late = late_share > late_share_max * (LATE_FOR_SURE if is_certain else 1.0)
+    if is_late and late_share * len(run.log) > _LATE_FEW:
         reasons.append(
             f"{late_share:.1%} of requests left more than {LATE_S * 1000:g} ms late; the generator could not keep up "
             "(send less, or give it a core of its own)"
