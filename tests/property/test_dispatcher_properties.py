@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from world import World
 
 from sojourn.core.dispatcher import Dispatcher, QueueBounds
+from sojourn.domain.event import DrainBegan, DrainEnded, StartsResumed, StartsSuspended
 from sojourn.domain.policy import BATCHING_BY_NAME, BatchingSpec, Fixed
 from sojourn.domain.request import Fault, Outcome
 from sojourn.policy.batching.catalogue import batching_policy
@@ -37,8 +38,18 @@ operations = st.one_of(
     st.tuples(st.just("lose"), st.integers(0, 100)),
     st.tuples(st.just("complete"), st.integers(0, 100)),
     st.tuples(st.just("complete_with_fault"), st.integers(0, 100), st.integers(0, 7)),
+    st.tuples(st.just("complete_raising"), st.integers(0, 100)),
+    st.tuples(st.sampled_from(["suspend", "resume"])),
 )
+AROUND = {"suspend": StartsSuspended, "resume": StartsResumed, "drain": DrainBegan, "end_drain": DrainEnded}
 histories = st.lists(st.tuples(pauses_s, operations), max_size=60)
+
+
+def faults_of(what: str, size: int, pick: int) -> tuple[tuple[int, Fault], ...]:
+    """None, one invalid item, or a call that raised as a whole."""
+    if what == "complete_raising":
+        return tuple((position, Fault.FUNCTION_RAISED) for position in range(size))
+    return ((pick % size, Fault.ITEM_INVALID),) if what == "complete_with_fault" else ()
 
 
 def play(world: World, history: list[tuple[float, tuple]]) -> None:
@@ -61,18 +72,30 @@ def play(world: World, history: list[tuple[float, tuple]]) -> None:
             (world.revoke if what == "revoke" else world.lose)(replica_id)
         elif what.startswith("complete") and world.running:
             batch_id = sorted(world.running)[arguments[0] % len(world.running)]
-            size = len(world.running[batch_id].request_ids)
-            fault = ((arguments[1] % size, Fault.ITEM_INVALID),) if what == "complete_with_fault" else ()
-            world.complete(batch_id, fault)
+            world.complete(batch_id, faults_of(what, len(world.running[batch_id].request_ids), arguments[-1]))
+        elif what in AROUND:
+            world.step(AROUND[what]())
 
 
-@given(spec=specs, history=histories, with_objective=st.booleans(), retry=st.booleans())
+@given(
+    spec=specs,
+    history=histories,
+    with_objective=st.booleans(),
+    retry=st.booleans(),
+    ending=st.sampled_from([(), ("drain",), ("drain", "end_drain"), ("end_drain",)]),
+)
 @settings(max_examples=150, deadline=None)
-def test_each_request_ends_exactly_once_and_the_books_balance_at_every_instant(spec, history, with_objective, retry):
+def test_each_request_ends_exactly_once_and_the_books_balance_at_every_instant(
+    spec, history, with_objective, retry, ending
+):
     """Exactly one outcome per request; `World.step` runs `check` and looks for misaligned answers."""
     bounds = QueueBounds(requests=25, bytes=900)
     world = World(spec, latency_s=0.1 if with_objective else None, timeout_s=1.0, retry=retry, bounds=bounds)
-    play(world, history)
+    play(world, [*history, *((0.0, (what,)) for what in ending)])
+    if ending:
+        assert world.finished[world.arrive()][0][1].fault is Fault.SHUTTING_DOWN
+    if "end_drain" in ending:
+        assert world.unfinished == set(), "the server has stopped and somebody still waits"
     world.advance(120.0)
     assert world.unfinished == set()
     assert all(len(ends) == 1 for ends in world.finished.values())

@@ -52,19 +52,24 @@ class Health:
         expected_s = self._model.mean_by_size_s[size]
         if self._model.samples >= _KNOWN_FROM_SAMPLES and duration_s > _SLOW_FACTOR * expected_s:
             lease.slow_streak += 1
-            if any(other.slow_streak == 0 and other.completed > FRESH_BATCHES for other in self._others(lease)):
+            if any(_is_sound(other) for other in self._others(lease)):
                 return  # a straggler does not size everybody
         else:
             lease.slow_streak = 0
         self._model.observe(size, duration_s, now_s)
 
     def is_straggler(self, lease: Lease) -> bool:
-        """Whether a replica should be replaced: slow again and again while most others are not."""
+        """Whether a replica should be replaced: slow again and again while most others are known not to be."""
         if lease.slow_streak < _SLOW_STREAK_MAX:
             return False
         others = self._others(lease)
-        sound = sum(other.slow_streak == 0 for other in others)
+        sound = sum(map(_is_sound, others))
         return sound > 0 and sound * 2 >= len(others) + 1
 
     def _others(self, lease: Lease) -> list[Lease]:
         return [other for other in self._leases.by_id.values() if other is not lease and not other.is_revoked]
+
+
+def _is_sound(lease: Lease) -> bool:
+    """Whether a replica has shown that it is not slow; one that has only just come has shown nothing."""
+    return lease.slow_streak == 0 and lease.completed > FRESH_BATCHES

@@ -138,6 +138,40 @@ def test_replica_seconds_count_from_the_start_decision_to_the_exit(step):
     assert step.controller.replica_seconds("f", 115.0) == pytest.approx(15.0)
 
 
+def test_a_long_life_ends_the_row_of_failures(step):
+    """Two young deaths, a long life, and two young deaths again: each of the first two successors starts at once."""
+    step(FunctionDeployed(function()), 0.0)
+    now_s, lives_s = 0.0, [1.0, 1.0, 500.0, 1.0, 1.0]
+    for replica_id, life_s in enumerate(lives_s, 1):
+        step(ReplicaReady(replica_id), now_s + 1.0)
+        now_s += 1.0 + life_s
+        assert step(ReplicaExited(replica_id, "killed"), now_s) == [StartReplica("f", replica_id + 1)]
+
+
+def test_waiters_are_told_of_each_crash_loop(step):
+    """Suspended, resumed by a replica that became ready, and suspended once more when that did not last."""
+    step(FunctionDeployed(function()), 0.0)
+    orders, replica_id = [], 0
+    for _ in range(2):
+        for _ in range(6):
+            replica_id += 1
+            orders += step(ReplicaExited(replica_id, "no weights"), step.controller.next_wake_at_s or 1.0)
+            step(Tick(), step.controller.next_wake_at_s)
+        replica_id += 1
+        ready_at_s = step.controller.next_wake_at_s - 1.0
+        orders += step(ReplicaReady(replica_id), ready_at_s)
+        orders += step(ReplicaExited(replica_id, "killed"), ready_at_s + 600.0)
+    said = [type(order) for order in orders if isinstance(order, SuspendStarts | ResumeStarts)]
+    assert said == [SuspendStarts, ResumeStarts] * 2
+
+
+def test_a_lease_that_nobody_asked_back_stops_no_replica(step):
+    """Its return means nothing while the replica is to serve."""
+    step(FunctionDeployed(function()), 0.0)
+    step(ReplicaReady(1), 1.0)
+    assert step(LeaseReturned(1), 2.0) == []
+
+
 @given(
     st.lists(
         st.tuples(st.sampled_from(["ready", "exit", "tick", "deploy", "remove", "return"]), st.integers(0, 50)),

@@ -139,3 +139,62 @@ def test_a_straggler_gets_work_only_when_the_others_are_busy():
     world.complete(batch_on(world, 1))  # slow once
     world.arrive()
     assert [batch.replica_id for batch in world.running.values()] == [2]
+
+
+def slow_round(world: World, slow: set[int], slow_s: float = 0.1) -> None:
+    """A batch for each replica: 10 ms, on those in `slow` longer."""
+    for _ in world.leased - world.revoked:
+        world.arrive()
+    world.advance(0.010)
+    for batch_id, batch in list(world.running.items()):
+        if batch.replica_id not in slow:
+            world.complete(batch_id)
+    world.advance(slow_s - 0.010)
+    for batch_id in list(world.running):
+        world.complete(batch_id)
+
+
+def test_the_first_two_batches_of_a_replica_teach_nothing():
+    """They tell of caches and compilers; the third is the first to count."""
+    world = World(EAGER, latency_s=5.0, timeout_s=60.0, largest_batch=1)
+    world.lease(1)
+    counted = []
+    for _ in range(4):
+        world.arrive()
+        world.advance(0.01)
+        world.complete(batch_on(world, 1))
+        counted.append(world.dispatcher.model.samples)
+    assert counted == [0, 0, 1, 2]
+
+
+def test_a_replica_that_is_slow_now_and_then_stays():
+    """Four slow batches, a usual one, four slow ones: five in a row are needed."""
+    world = warmed_up()
+    for slow in [{1}] * 4 + [set()] + [{1}] * 4:
+        slow_round(world, slow)
+    assert world.suspected == []
+
+
+def test_when_most_are_slow_the_one_that_is_not_is_no_measure():
+    """Three of four slow: nobody is ejected, for the model is more likely to be wrong than they are."""
+    world = warmed_up(replicas=4)
+    for _ in range(4):
+        slow_round(world, {1, 2, 3})
+    assert max(lease.slow_streak for lease in world.dispatcher._leases.by_id.values()) >= 4
+    for _ in range(4):
+        slow_round(world, {1, 2, 3})
+    assert world.suspected == []
+
+
+def test_a_replica_that_has_shown_nothing_yet_is_no_measure_for_the_others():
+    """A newcomer is busy with its first batch while the only other becomes slow: it stays, and the model follows."""
+    world = warmed_up(replicas=1)
+    world.lease(2)
+    world.arrive()
+    world.arrive()
+    for _ in range(40):
+        world.advance(0.1)
+        world.complete(batch_on(world, 1))
+        assert world.suspected == []
+        world.arrive()
+    assert world.dispatcher.model.mean_by_size_s[1] == pytest.approx(0.1, rel=0.1)

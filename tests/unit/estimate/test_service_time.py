@@ -81,6 +81,51 @@ def test_one_outlier_changes_little():
     assert model.mean_by_size_s[8] == pytest.approx(0.013, rel=0.05)
 
 
+def test_one_outlier_does_not_tilt_the_line():
+    """Sizes without batches of their own are predicted by the line: one batch fifty times slower leaves it nearly as it was."""
+    model = taught([(b, 0.005 + 0.001 * b) for b in (1, 2, 4, 8) * 30])
+    model.observe(8, 50 * 0.013, 10.0)
+    model.observe(4, 0.009, 10.3)
+    assert model.mean_by_size_s[32] == pytest.approx(0.037, rel=0.15)
+
+
+def test_what_a_size_took_a_minute_ago_gives_way_to_the_line():
+    """Batches of eight were odd once; none came for a minute, and others say what eight should take."""
+    model = taught([(4, 0.009), (16, 0.021)] * 30 + [(8, 0.020)] * 12)
+    assert model.mean_by_size_s[8] > 0.0155
+    for index in range(400):
+        model.observe(*((4, 0.009), (16, 0.021))[index % 2], 2.0 + index * 0.2)
+    assert model.mean_by_size_s[8] == pytest.approx(0.013, rel=0.03)
+
+
+def test_a_change_of_speed_seen_at_one_size_keeps_the_slope():
+    """Everything takes 20 ms longer; only batches of eight were seen since: larger ones are still the slower."""
+    model = taught([(b, 0.005 + 0.001 * b) for b in (*(1, 2, 4, 8, 16) * 20, *[8] * 12)])
+    for index in range(30):
+        model.observe(8, 0.033, 6.0 + index * 0.02)
+    assert model.mean_by_size_s[8] == pytest.approx(0.033, rel=0.05)
+    assert model.mean_by_size_s[32] == pytest.approx(0.033 + 0.024, rel=0.1)
+
+
+def test_after_a_change_of_speed_the_worst_seen_is_the_p95_for_a_while():
+    """Few batches are known of the new speed: for five seconds the slowest of them is what is counted with."""
+    model = taught([(8, 0.010)] * 60)
+    durations_s = [0.05] * 9 + [0.08] + [0.05] * 40
+    for index, duration_s in enumerate(durations_s):
+        model.observe(8, duration_s, 6.0 + index * 0.05)
+    assert model.mean_by_size_s[8] == pytest.approx(0.05, rel=0.05)
+    assert model.p95_by_size_s[8] >= 0.075
+
+
+def test_each_refit_has_a_version_of_its_own():
+    """What others derived from the curves is derived again when they change."""
+    model, versions = ServiceTimeModel(4), [0]
+    for index in range(20):
+        model.observe(1 + index % 4, 0.01, index * 1.0)
+        versions.append(model.version)
+    assert all(a < b for a, b in pairwise(versions))
+
+
 def test_batch_sizes_grow_step_by_step():
     """No batch may be tried that is far larger than any measured: 1, 2, 3, 4, 6, 8, ... up to the limit."""
     model = ServiceTimeModel(32)

@@ -93,6 +93,14 @@ def test_the_wait_ends_before_the_head_is_lost():
     assert answer == Send(2)
 
 
+def test_the_wait_leaves_room_for_a_late_timer():
+    """The batch goes 1.5 ms before it would have to: timers of a busy loop come late."""
+    slow = learnt(beta_s=0.050)
+    answer = decide(SLO, view([10.090, 10.092], replicas=4, arrivals_per_s=400.0, model=slow))
+    assert isinstance(answer, Wait)
+    assert answer.until_s == pytest.approx(10.090 - 0.053 - 0.0015, abs=1e-6)
+
+
 def test_a_critical_head_is_not_given_up_to_make_room_for_a_lower_class():
     """The same queue, all of one class: the heads go. With the heads critical: they are served, in a small batch."""
     deadlines_s = [10.0235, 10.024, 10.025] + [10.09] * 40
