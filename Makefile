@@ -30,12 +30,15 @@ format: $(READY) ## Rewrite the sources in the house format
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
 
-bench: $(READY) ## Measure overhead, goodput, overload, policies and idle cost (about forty minutes; needs two cores)
+bench: $(READY) ## Measure overhead, goodput, overload, policies, cold starts and idle cost (about forty minutes; needs two cores)
 	@$(BIN)/python benchmarks/overhead.py
 	@$(BIN)/python benchmarks/goodput.py
 	@$(BIN)/python benchmarks/overload.py
 	@$(BIN)/python benchmarks/policies.py --live
 	@$(BIN)/python benchmarks/connections.py
+	@$(BIN)/python benchmarks/scaling.py --live
+	@$(BIN)/python benchmarks/sharing.py
+	@$(BIN)/python benchmarks/coldstart.py
 	@$(BIN)/python benchmarks/idle.py
 
 build: $(READY) ## Build the wheel into dist/

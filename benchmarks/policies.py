@@ -92,6 +92,7 @@ def simulated(task: tuple[Cell, str, float, int]) -> float:
         slo=OBJECTIVE,
         max_batch_size=BATCH_MAX,
         min_replicas=cell.replicas,
+        max_replicas=cell.replicas,
         batching=BATCHING_BY_NAME[policy],
     )
     alpha_s, beta_s = MODELS[cell.model]

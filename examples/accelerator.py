@@ -8,7 +8,9 @@ takes is what was asked for. Its answer is the item itself. Serve it and load it
 
 Variables: SOJOURN_FN_ALPHA_S (0.0005 seconds per item), SOJOURN_FN_BETA_S (0.005 seconds per batch),
 SOJOURN_FN_JITTER (0; sigma of a lognormal factor whose mean is 1), SOJOURN_FN_MAX_BATCH (32),
-SOJOURN_FN_SLO ("99% < 50ms"), SOJOURN_FN_BATCHING ("slo"; the batching policy's name).
+SOJOURN_FN_SLO ("99% < 50ms"), SOJOURN_FN_BATCHING and SOJOURN_FN_SCALING ("slo"; the policies' names),
+SOJOURN_FN_MAX_REPLICAS (1) and SOJOURN_FN_CPUS (0.1 cores claimed by each), SOJOURN_FN_LOAD_S (0; seconds that
+loading takes).
 """
 
 from __future__ import annotations
@@ -36,6 +38,9 @@ class Item(msgspec.Struct):
     slo=os.environ.get("SOJOURN_FN_SLO", "99% < 50ms"),
     max_batch_size=int(os.environ.get("SOJOURN_FN_MAX_BATCH", "32")),
     batching=os.environ.get("SOJOURN_FN_BATCHING", "slo"),
+    scaling=os.environ.get("SOJOURN_FN_SCALING", "slo"),
+    max_replicas=int(os.environ.get("SOJOURN_FN_MAX_REPLICAS", "1")),
+    cpus=float(os.environ.get("SOJOURN_FN_CPUS", "0.1")),
 )
 class Accelerator:
     """Takes the time of a batch on an accelerator, and gives the items back."""
@@ -44,6 +49,7 @@ class Accelerator:
         self._alpha_s = float(os.environ.get("SOJOURN_FN_ALPHA_S", "0.0005"))
         self._beta_s = float(os.environ.get("SOJOURN_FN_BETA_S", "0.005"))
         self._jitter = float(os.environ.get("SOJOURN_FN_JITTER", "0"))
+        time.sleep(float(os.environ.get("SOJOURN_FN_LOAD_S", "0")))
         self._random = random.Random(1)  # noqa: S311 - noise, not secrets
         ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0)
 

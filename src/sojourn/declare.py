@@ -15,7 +15,14 @@ import msgspec
 
 from sojourn.domain.function import FunctionSettings
 from sojourn.domain.objective import SLO, parse_slo
-from sojourn.domain.policy import BATCHING_BY_NAME, BatchingSpec
+from sojourn.domain.policy import (
+    BATCHING_BY_NAME,
+    KEEPALIVE_BY_NAME,
+    SCALING_BY_NAME,
+    BatchingSpec,
+    KeepAliveSpec,
+    ScalingSpec,
+)
 from sojourn.errors import ConfigurationError
 
 Subject = TypeVar("Subject", bound=Callable[..., Any])
@@ -23,8 +30,6 @@ Subject = TypeVar("Subject", bound=Callable[..., Any])
 MARKER = "__sojourn__"
 DEFAULT_ASYNC_CONCURRENCY = 64
 _STAND_IN_NAME = "x"  # while the other options are judged
-SCALING_NAMES = ("slo",)
-KEEPALIVE_NAMES = ("adaptive",)
 
 _SCALARS: dict[str, Any] = {
     "name": str,
@@ -36,8 +41,6 @@ _SCALARS: dict[str, Any] = {
     "gpus": float,
     "threads": int | None,
     "concurrency": int | None,
-    "scaling": str,
-    "keepalive": str,
     "share": str | None,
     "weight": float,
     "overload": str,
@@ -105,8 +108,8 @@ def function(
     threads: int | None = None,
     concurrency: int | None = None,
     batching: str | BatchingSpec = "slo",
-    scaling: str = "slo",
-    keepalive: str = "adaptive",
+    scaling: str | ScalingSpec = "slo",
+    keepalive: str | KeepAliveSpec = "adaptive",
     share: str | None = None,
     weight: float = 1.0,
     overload: str = "late",
@@ -131,8 +134,8 @@ def function(
     threads: int | None = None,
     concurrency: int | None = None,
     batching: str | BatchingSpec = "slo",
-    scaling: str = "slo",
-    keepalive: str = "adaptive",
+    scaling: str | ScalingSpec = "slo",
+    keepalive: str | KeepAliveSpec = "adaptive",
     share: str | None = None,
     weight: float = 1.0,
     overload: str = "late",
@@ -148,8 +151,10 @@ def function(
     item, one result). A class loads its model in `__init__` and is called by `__call__`; it may have
     `warmup(self)` and `close(self)`.
 
-    `max_replicas`, `gpus`, `memory`, `share`, `weight`, `keepalive` and `scaling` are accepted and checked;
-    they take effect when scaling does.
+    Replicas share the imported code: the first one of a revision imports it in a process of its own, from which
+    this one and the others are forked. Where a fork could do harm (threads are running, files or connections are
+    open after the import) each is a plain process instead, and the log says why. During the import, BLAS and
+    OpenMP have one thread.
 
     Args:
         subject: The class or function, when used without parentheses.
@@ -165,9 +170,12 @@ def function(
         threads: Threads of BLAS and OpenMP pools; by default `cpus` rounded up.
         concurrency: Calls an `async` function runs at once in one replica; by default 64.
         batching: Batching policy, by name or as an object such as `sojourn.Fixed(size=8, wait_s=0.005)`.
-        scaling: Scaling policy, by name.
-        keepalive: Keep-alive policy, by name.
-        share: Resource share the function belongs to.
+        scaling: Scaling policy, by name or as an object such as `sojourn.ConcurrencyScaling(target=8)`.
+        keepalive: How long the last replica stays without work, by name or as an object such as
+            `sojourn.FixedKeepAlive(idle_s=60)`.
+        share: `"fork"` loads the model once, too, and replicas share its memory until one writes to it: for
+            classes and functions that are not `async` and use no `gpus`. `"none"` shares nothing, for code that
+            must not be forked.
         weight: Weight among functions that compete for replicas, > 0.
         overload: `"late"` serves late rather than never, `"shed"` refuses what would be late.
         timeout_s: After this nothing of a request may start; by default 10 times the objective, at least 1 s.
@@ -215,7 +223,14 @@ def _declaration(
     is_async = not faults and is_coroutine_function(subject)
     faults += _scalar_faults(settings)
     settings["memory_bytes"] = settings.pop("memory")
-    for option, read in (("slo", _slo), ("batching", _batching), ("memory_bytes", _memory_bytes)):
+    readers = {
+        "slo": _slo,
+        "batching": _batching,
+        "scaling": _scaling,
+        "keepalive": _keepalive,
+        "memory_bytes": _memory_bytes,
+    }
+    for option, read in readers.items():
         try:
             settings[option] = read(settings[option])
         except ConfigurationError as error:
@@ -225,6 +240,8 @@ def _declaration(
         settings["concurrency"] = DEFAULT_ASYNC_CONCURRENCY if is_async else 1
     elif not is_async:
         faults.append("concurrency is for `async def` functions only: remove it, or make the function async")
+    if is_async and options["share"] == "fork":
+        faults.append('share="fork" is not for `async` functions: an event loop cannot be shared; leave share out')
     # What could not be read is left out above, so that the rules of the settings can judge all the rest.
     made: FunctionSettings | None = None
     try:
@@ -266,9 +283,6 @@ def _unknown(option: str, options: Iterable[str]) -> str:
 def _scalar_faults(settings: dict[str, Any]) -> list[str]:
     """Faults of the plain options; those of the wrong type are taken out of `settings`."""
     faults = []
-    for option, known in (("scaling", SCALING_NAMES), ("keepalive", KEEPALIVE_NAMES)):
-        if isinstance(settings[option], str) and settings[option] not in known:
-            faults.append(f"{option}={settings[option]!r} is unknown; known: {', '.join(known)}")
     for option, kind in _SCALARS.items():
         try:
             msgspec.convert(settings[option], kind)
@@ -294,10 +308,28 @@ def _batching(value: Any) -> BatchingSpec:
         return value
     if isinstance(value, str) and value in BATCHING_BY_NAME:
         return BATCHING_BY_NAME[value]
-    known = ", ".join(BATCHING_BY_NAME)
-    raise ConfigurationError(
-        f"batching={value!r} is unknown; known: {known}, or an object such as sojourn.Fixed(size=8, wait_s=0.005)"
-    )
+    raise _unknown_policy("batching", value, BATCHING_BY_NAME, "sojourn.Fixed(size=8, wait_s=0.005)")
+
+
+def _scaling(value: Any) -> ScalingSpec:
+    if isinstance(value, ScalingSpec):
+        return value
+    if isinstance(value, str) and value in SCALING_BY_NAME:
+        return SCALING_BY_NAME[value]
+    raise _unknown_policy("scaling", value, SCALING_BY_NAME, "sojourn.ConcurrencyScaling(target=8)")
+
+
+def _keepalive(value: Any) -> KeepAliveSpec:
+    if isinstance(value, KeepAliveSpec):
+        return value
+    if isinstance(value, str) and value in KEEPALIVE_BY_NAME:
+        return KEEPALIVE_BY_NAME[value]
+    raise _unknown_policy("keepalive", value, KEEPALIVE_BY_NAME, "sojourn.FixedKeepAlive(idle_s=60)")
+
+
+def _unknown_policy(option: str, value: Any, known: Iterable[str], example: str) -> ConfigurationError:
+    names = ", ".join(known)
+    return ConfigurationError(f"{option}={value!r} is unknown; known: {names}, or an object such as {example}")
 
 
 def _memory_bytes(value: Any) -> int | None:

@@ -5,6 +5,7 @@ SojournError
 ├── ConfigurationError      settings, objectives, targets: wrong before anything ran
 │   ├── ObjectiveError      an objective text that cannot be read (points at the place)
 │   └── TargetError         the user's file or function is missing or cannot be imported
+├── UnknownFunctionError    an operator named a function that is not deployed
 ├── ProtocolError           bytes on a socket that break the framing or the handshake
 ├── StartError              the server could not start (port in use, state dir locked, ...)
 └── ClientError             a call to a running server did not succeed
@@ -30,6 +31,10 @@ class ObjectiveError(ConfigurationError):
 
 class TargetError(ConfigurationError):
     """The file, module or function to serve is missing or fails to import."""
+
+
+class UnknownFunctionError(SojournError):
+    """No function of that name is deployed; the message names those that are."""
 
 
 class ProtocolError(SojournError):

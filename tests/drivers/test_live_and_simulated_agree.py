@@ -61,6 +61,9 @@ class Owner:
     def objective_infeasible(self, function, why):
         raise AssertionError("the objective is feasible")
 
+    def demand_reported(self, report):
+        assert report.replicas >= 1
+
     def cause_of(self, function):
         return ""
 
@@ -150,6 +153,7 @@ def test_same_arrivals_same_decisions(policy: str, gaps_s: list[float], replicas
         slo=SLO(0.05),
         max_batch_size=8,
         min_replicas=replicas,
+        max_replicas=replicas,
         timeout_s=0.5,
         batching=BATCHING_BY_NAME[policy],
     )

@@ -49,6 +49,8 @@ class Server:
                 "0",
                 "--log-format",
                 "json",
+                "--cpus",
+                "64",
                 *self._options,
             ],
             cwd=self.directory,
@@ -61,6 +63,8 @@ class Server:
         if not line.startswith("ready "):
             self.process.kill()
             self.process.wait()
+            self.process.stdout.close()
+            self._log.close()
             raise AssertionError(f"not ready: {line!r}\n{self.log_text()}")
         words = dict(word.split("=", 1) for word in line.split()[1:])
         self.inference = urlsplit(words["inference"])
@@ -90,15 +94,21 @@ class Server:
     def log_text(self) -> str:
         return (self.directory / "server.log").read_text()
 
+    def logged(self, event: str, **fields: object) -> list[dict]:
+        """Lines of the event log of this event with these fields, oldest first."""
+        whole = self.log_text().rpartition("\n")[0]
+        lines = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
+        return [e for e in lines if e["event"] == event and all(e.get(k) == v for k, v in fields.items())]
+
     def wait_log(self, event: str, count: int = 1, **fields: object) -> dict:
         """Wait until the event log has `count` lines of this event with these fields; the last of them."""
+        wait_until(lambda: len(self.logged(event, **fields)) >= count, f"{count} x {event} {fields}")
+        return self.logged(event, **fields)[count - 1]
 
-        def found() -> list[dict]:
-            lines = [json.loads(line) for line in self.log_text().splitlines() if line.startswith("{")]
-            return [e for e in lines if e["event"] == event and all(e.get(k) == v for k, v in fields.items())]
-
-        wait_until(lambda: len(found()) >= count, f"{count} x {event} {fields}")
-        return found()[count - 1]
+    def wait_replicas(self, function: str, ready: int) -> None:
+        """Wait until a function has this many ready replicas, none that starts or drains."""
+        wanted = {"starting": 0, "ready": ready, "draining": 0}
+        wait_until(lambda: self.function(function)["replicas"] == wanted, f"{ready} ready replicas of {function}")
 
     def call(self, function: str, item: object, **headers: str) -> Answer:
         """One request on a connection of its own."""
@@ -112,12 +122,68 @@ class Server:
         """GET from the admin port."""
         return fetch(self.admin, "GET", path, None, {})
 
+    def scale(self, name: str, **limits: int) -> Answer:
+        """Change the limits of a function's replicas."""
+        content_type = {"content-type": "application/json"}
+        return fetch(self.admin, "PUT", f"/api/v1/functions/{name}/scale", json.dumps(limits).encode(), content_type)
+
     def function(self, name: str) -> dict:
         return self.ask(f"/api/v1/functions/{name}").body
 
     def replica_pids(self) -> list[int]:
-        """Its replicas, without the guard that ends what replicas started."""
-        return [pid for pid in children_of(self.process.pid) if b"sojourn.replica" in command_of(pid)]
+        """Its replicas, without their fork servers and the guard that ends what replicas started."""
+        return [pid for pid in children_of(self.process.pid) if b"sojourn.replica\0" in command_of(pid)]
+
+    def fork_server_pids(self) -> list[int]:
+        """Its fork servers."""
+        return [pid for pid in children_of(self.process.pid) if b"sojourn.replica.fork_server" in command_of(pid)]
+
+
+class Stream:
+    """The server's event stream, read by event; close it with `with`."""
+
+    def __init__(self, server: Server, query: str) -> None:
+        self._connection = http.client.HTTPConnection(server.admin.hostname, server.admin.port, timeout=PATIENCE_S)
+        self._connection.request("GET", f"/api/v1/events?{query}", headers={"accept": "text/event-stream"})
+        self._response = self._connection.getresponse()
+        assert self._response.status == 200
+        self.read = []
+
+    def until(self, event: str) -> dict:
+        """Read up to and including this event; it."""
+        while line := self._response.readline():
+            if line.startswith(b"data: "):
+                self.read.append(json.loads(line.removeprefix(b"data: ")))
+                if self.read[-1]["event"] == event:
+                    return self.read[-1]
+        raise AssertionError(f"the stream ended without {event}: {self.read}")
+
+    def rest(self) -> bytes:
+        """Whatever still comes, until the server ends it."""
+        return self._response.read()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._connection.close()
+        self._response.close()
+
+
+def refused_start(directory: Path, source: str, *options: str) -> str:
+    """What `sojourn serve` says when it does not serve, on standard error; it must exit 1."""
+    (directory / "app.py").write_text(source)
+    ended = subprocess.run(
+        [sys.executable, "-m", "sojourn.cli.main", "serve", "app.py", "--port", "0", "--admin-port", "0", *options],
+        cwd=directory,
+        env={**os.environ, "XDG_STATE_HOME": str(directory / "state")},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (1, ""), ended
+    return ended.stderr
 
 
 def fetch(where, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:
@@ -163,9 +229,9 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def wait_until(condition, what: str) -> None:
-    """Look again and again, for at most `PATIENCE_S`; used only where nothing can notify us."""
-    give_up_at_s = time.monotonic() + PATIENCE_S
+def wait_until(condition, what: str, patience_s: float = PATIENCE_S) -> None:
+    """Look again and again, for at most `patience_s`; used only where nothing can notify us."""
+    give_up_at_s = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < give_up_at_s, f"waited in vain for {what}"
         time.sleep(0.01)

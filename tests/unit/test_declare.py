@@ -125,10 +125,24 @@ def test_async_functions_run_64_calls_at_once_by_default():
     assert Called.__sojourn__.settings.concurrency == 3
 
 
+def test_async_functions_share_no_model():
+    """Their constructor may need the event loop, which does not survive a fork; everything else may be shared."""
+    with pytest.raises(ConfigurationError, match=r'share="fork" is not for `async` functions'):
+
+        @sojourn.function(share="fork")
+        class Called:
+            async def __call__(self, items):
+                return items
+
+    assert sojourn.function(share="fork")(lambda_free).__sojourn__.settings.share == "fork"
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
         ({"concurrency": 4}, "concurrency is for `async def` functions only"),
+        ({"share": "all"}, """share must be None, "fork" or "none", not 'all'"""),
+        ({"share": "fork", "gpus": 1}, 'share="fork" is for models in main memory'),
         ({"batching": "fastest"}, "batching='fastest' is unknown; known: slo, latency, none, fixed, window"),
         ({"batching": 3}, "batching=3 is unknown"),
         ({"scaling": "magic"}, "scaling='magic' is unknown; known: slo"),
@@ -219,3 +233,29 @@ def test_declaring_imports_neither_server_nor_asyncio():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+def test_scaling_and_keepalive_are_given_by_name_or_as_an_object():
+    """Names take the defaults, objects their parameters; neither given, the defaults are `slo` and `adaptive`."""
+    plain = sojourn.function(lambda_free).__sojourn__.settings
+    assert (plain.scaling, plain.keepalive) == (sojourn.SLOScaling(), sojourn.AdaptiveKeepAlive())
+    named = sojourn.function(scaling="concurrency", keepalive="fixed")(lambda_free).__sojourn__.settings
+    assert (named.scaling, named.keepalive) == (sojourn.ConcurrencyScaling(), sojourn.FixedKeepAlive())
+    made = sojourn.function(scaling=sojourn.OngoingScaling(target=4), keepalive=sojourn.FixedKeepAlive(idle_s=5))
+    settings = made(lambda_free).__sojourn__.settings
+    assert (settings.scaling.target, settings.keepalive.idle_s) == (4, 5)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"scaling": "fast"}, r"scaling='fast' is unknown; known: slo, concurrency, ongoing, utilization, rps, fixed"),
+        ({"scaling": sojourn.FixedKeepAlive()}, "scaling=FixedKeepAlive.* is unknown"),
+        ({"keepalive": "for ever"}, "keepalive='for ever' is unknown; known: adaptive, fixed, or an object such as"),
+        ({"keepalive": 60}, "keepalive=60 is unknown; .*FixedKeepAlive"),
+    ],
+)
+def test_unknown_policies_are_refused_with_those_there_are(options, told):
+    """The message names what may have been meant and how an object looks."""
+    with pytest.raises(ConfigurationError, match=told):
+        sojourn.function(**options)(lambda_free)

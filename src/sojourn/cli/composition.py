@@ -12,14 +12,17 @@ from sojourn.config.settings import ServerSettings
 from sojourn.control.server import AdminServer
 from sojourn.core.admission import QueueBounds
 from sojourn.domain.function import FunctionManifest
-from sojourn.errors import StartError
+from sojourn.domain.resources import Resources
+from sojourn.errors import ConfigurationError, StartError
 from sojourn.gateway.limits import Limits
 from sojourn.gateway.routes import Routes
 from sojourn.gateway.server import Gateway
 from sojourn.launcher.local import LocalLauncher
+from sojourn.launcher.machine import machine_resources
 from sojourn.runtime.output import ReplicaOutput
 from sojourn.runtime.platform import Platform
 from sojourn.runtime.watchdog import StallWatchdog
+from sojourn.telemetry.events import PlatformEvents
 from sojourn.telemetry.log import EventLog
 
 # A Unix socket's name holds 108 bytes; the file's own name needs some of them.
@@ -37,7 +40,7 @@ class Server:
 
     def __init__(self, settings: ServerSettings, event_log: EventLog, state_dir: Path) -> None:
         self._settings = settings
-        self._event_log = event_log
+        self.events = PlatformEvents(event_log)
         self._state_dir = state_dir
         self._closers = contextlib.AsyncExitStack()
         self._platform: Platform | None = None
@@ -52,17 +55,18 @@ class Server:
         Raises:
             StartError: A port cannot be bound, or a function cannot start for the first time.
         """
-        settings, log = self._settings, self._event_log
-        watchdog = StallWatchdog(log, settings.stall_s)
+        settings, log = self._settings, self.events.log
+        watchdog = StallWatchdog(self.events, settings.stall_s)
         self._closers.callback(watchdog.stop)
         watchdog.start()
         output = ReplicaOutput(log)
         bounds = QueueBounds(requests=settings.queue_requests, bytes=settings.queue_bytes)
         run_dir = self._closers.enter_context(run_directory(self._state_dir))
-        self._platform = platform = Platform(LocalLauncher(output.record), run_dir, log, output, bounds)
+        launcher = LocalLauncher(output.record, log)
+        self._platform = platform = Platform(launcher, run_dir, self.events, output, bounds, _capacity(settings))
         self._closers.push_async_callback(platform.close)
         await platform.start()
-        admin = AdminServer(platform.overview(), log, settings.admin_hosts)
+        admin = AdminServer(platform.overview(), platform, self.events, settings.admin_hosts)
         self._closers.push_async_callback(admin.close)
         self.admin_url = _url(*await admin.start(settings.admin_host, settings.admin_port))
         routes = Routes()
@@ -71,7 +75,10 @@ class Server:
         self._gateway = gateway = Gateway(routes, limits, lambda: self._is_open and platform.is_ready())
         self._closers.push_async_callback(gateway.close)
         self.inference_url = _url(*await gateway.start(settings.host, settings.port))
-        platform.deploy(manifests)
+        try:
+            platform.deploy(manifests)
+        except ConfigurationError as error:
+            raise StartError(str(error)) from None
         for service in platform.services.values():
             routes.add(service)
         failures = await platform.first_start()
@@ -90,7 +97,7 @@ class Server:
         self._is_open = False
         self._gateway.begin_drain()
         if not await self._platform.drain(self._settings.drain_s):
-            self._event_log.warning(
+            self.events.warning(
                 "server.drain_incomplete",
                 limit_s=self._settings.drain_s,
                 remedy="requests still running were dropped; raise --drain if they need longer",
@@ -118,6 +125,16 @@ def run_directory(state_dir: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="sojourn-") as elsewhere:
         yield Path(elsewhere)
+
+
+def _capacity(settings: ServerSettings) -> Resources:
+    """What replicas share: what the machine has, unless the settings say otherwise."""
+    found = machine_resources()
+    return Resources(
+        found.cpus if settings.cpus is None else settings.cpus,
+        found.gpus if settings.gpus is None else float(settings.gpus),
+        found.memory_bytes if settings.memory is None else settings.memory,
+    )
 
 
 def _url(host: str, port: int) -> str:

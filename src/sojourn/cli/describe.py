@@ -16,6 +16,7 @@ from sojourn.domain.function import FunctionSettings
 from sojourn.errors import ConfigurationError
 from sojourn.report.axis import duration_text, number_text, share_text
 
+_PHASES = ("spawn", "import", "load", "warmup")
 _BYTE_UNITS = (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024))
 
 
@@ -30,13 +31,27 @@ def describe_function(name: str, as_json: bool, admin_url: str) -> None:  # noqa
         click.echo(json.dumps(detail, indent=2))
         return
     output = detail.pop("output", [])
+    replicas = detail.pop("replica_details", [])
     detail["settings"] = _in_force(detail.get("settings", {}))
     for line in _lines(detail):
         click.echo(line)
+    for replica in replicas:
+        click.echo(_replica_line(replica))
     if output:
         click.echo("output:")
         for line in output:
             click.echo(f"  | {line}")
+
+
+def _replica_line(replica: dict[str, Any]) -> str:
+    """One replica: how old, how large, and how long it took to be ready, phase by phase."""
+    facts = [str(replica["state"]), f"started {duration_text(replica['age_s'])} ago"]
+    if replica.get("memory_bytes") is not None:
+        facts.append(_quantity(replica["memory_bytes"], "bytes"))
+    if (cold_start := replica.get("cold_start")) is not None:
+        phases = ", ".join(f"{phase} {duration_text(cold_start[f'{phase}_s'])}" for phase in _PHASES)
+        facts.append(f"ready after {duration_text(cold_start['total_s'])} ({phases})")
+    return f"replica {replica['replica_id']}: " + ", ".join(facts)
 
 
 def _in_force(settings: dict[str, Any]) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -62,6 +64,33 @@ def call(
     Raises:
         ClientError: The URL is not one, or nobody answers there.
     """
+    with opened(method, url, path, timeout_s=timeout_s, body=body, headers=headers) as response:
+        return read_answer(response, url)
+
+
+def read_answer(response: http.client.HTTPResponse, url: str) -> Answer:
+    """All of an answer whose head is here.
+
+    Raises:
+        ClientError: It was cut off.
+    """
+    content = response.read(_ANSWER_BYTES_MAX)
+    if response.length:
+        raise ClientError(f"{url}: the answer was cut off, {response.length} bytes of it are missing")
+    return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, content)
+
+
+@contextlib.contextmanager
+def opened(
+    method: str,
+    url: str,
+    path: str,
+    *,
+    timeout_s: float,
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
+) -> Iterator[http.client.HTTPResponse]:
+    """An answer whose head is here and whose body is not read yet; arguments and errors as those of `call`."""
     place = _place(url)
     kind = http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
     try:
@@ -70,11 +99,7 @@ def call(
         raise ClientError(f"{url!r} is not a usable URL: {err}") from err
     try:
         connection.request(method, place.path.rstrip("/") + path, body, headers or {})
-        response = connection.getresponse()
-        content = response.read(_ANSWER_BYTES_MAX)
-        if response.length:
-            raise ClientError(f"{url}: the answer was cut off, {response.length} bytes of it are missing")
-        return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, content)
+        yield connection.getresponse()
     except TimeoutError as err:
         raise ClientError(f"{url}: no answer within {timeout_s:g} s") from err
     except (ConnectionError, socket.gaierror, OSError) as err:
@@ -87,16 +112,37 @@ def call(
         connection.close()
 
 
-def admin_json(admin_url: str, path: str) -> Any:
-    """The decoded answer of a GET at the admin port.
+def admin_json(admin_url: str, path: str, *, method: str = "GET", content: Any = None) -> Any:
+    """The decoded answer of the admin port.
+
+    Args:
+        admin_url: Where it is.
+        path: Path under it, already quoted.
+        method: HTTP method.
+        content: Plain data to send as JSON; None sends nothing.
 
     Raises:
         ClientError: Nobody answers, or the answer is an error or not JSON; the text says which URL and what to do.
     """
+    body = None if content is None else json.dumps(content).encode()
+    headers = {} if body is None else {"content-type": "application/json"}
     try:
-        answer = call("GET", admin_url, path, timeout_s=ADMIN_TIMEOUT_S)
+        answer = call(method, admin_url, path, timeout_s=ADMIN_TIMEOUT_S, body=body, headers=headers)
     except ClientError as err:
         raise ClientError(f"{err}\nname another server with --admin-url or SOJOURN_ADMIN_URL") from err
+    check_admin(answer, admin_url)
+    try:
+        return json.loads(answer.body)
+    except ValueError as err:
+        raise ClientError(f"{admin_url}{path}: the answer is not JSON; is this the admin port?") from err
+
+
+def check_admin(answer: Answer, admin_url: str) -> None:
+    """Pass over a good answer of the admin port.
+
+    Raises:
+        ClientError: It is none; the text says what the server said, or that this is the other port.
+    """
     if answer.status == 404 and _is_inference_port(admin_url):
         raise ClientError(
             f"{admin_url} is an inference port; the admin port is the other one of the server's ready line. "
@@ -104,10 +150,6 @@ def admin_json(admin_url: str, path: str) -> Any:
         )
     if not answer.is_good:
         raise ClientError(answer.message)
-    try:
-        return json.loads(answer.body)
-    except ValueError as err:
-        raise ClientError(f"{admin_url}{path}: the answer is not JSON; is this the admin port?") from err
 
 
 def _is_inference_port(url: str) -> bool:

@@ -118,14 +118,16 @@ async def _served(target: str, settings: ServerSettings, event_log: EventLog, st
         await server.start(manifests)
         _spare_collector()
         _announce(server, manifests)
-        event_log.info("server.ready", inference=server.inference_url, admin=server.admin_url)
+        server.events.info("server.ready", inference=server.inference_url, admin=server.admin_url)
 
     try:
         if await ended_before(signals.first, start(), "start"):
             await signals.first.wait()
-            event_log.info("server.draining", limit_s=settings.drain_s)
+            server.events.info("server.draining", limit_s=settings.drain_s)
             if not await ended_before(signals.second, server.drain(_LINGER_S), "drain"):
-                event_log.warning("server.interrupted", cause="a second signal; requests still running were dropped")
+                server.events.warning(
+                    "server.interrupted", cause="a second signal; requests still running were dropped"
+                )
     finally:
         await server.close()
         signals.remove()

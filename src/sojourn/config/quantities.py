@@ -76,3 +76,12 @@ def read_names(value: Any) -> tuple[str, ...]:
     if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
         return tuple(name.strip() for name in value if name.strip())
     raise ValueError('must be a list of names, or a text such as "a,b"')
+
+
+def read_number(value: Any) -> float:
+    """A number that may have a fraction; raises ValueError for anything else."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value):
+        return float(value)
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}(?:\.[0-9]{1,12})?", value.strip()):
+        return float(value)
+    raise ValueError("must be a number")

@@ -12,6 +12,7 @@ from sojourn.config.quantities import (
     read_count,
     read_duration_s,
     read_names,
+    read_number,
     read_size,
     read_switch,
     read_text,
@@ -84,6 +85,9 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     linger_s: float = 2.0
     write_buffer_bytes: int = 256 * KIB
     write_stall_s: float = 30.0
+    cpus: float | None = None
+    gpus: int | None = None
+    memory: int | None = None
     drain_s: float = 30.0
     stall_s: float = 1.0
     describe_timeout_s: float = 60.0
@@ -120,6 +124,9 @@ SETTINGS: dict[str, Setting] = {
     "linger_s": Setting("Time a half-closed connection is kept for its client to read.", read_duration_s, 0.01, 3600),
     "write_buffer_bytes": Setting("Answers buffered for a client that does not read.", read_size, 1, 1024 * MIB),
     "write_stall_s": Setting("Time a client may leave that buffer full.", read_duration_s, 0.01, 3600),
+    "cpus": Setting("Cores all replicas share; by default what the machine has.", read_number, 0.1, 100_000),
+    "gpus": Setting("Accelerators all replicas share; by default what is found.", read_count, 0, 10_000),
+    "memory": Setting("Memory all replicas share; by default what the machine has.", read_size, MIB),
     "drain_s": Setting("Time for admitted requests to end when the server stops.", read_duration_s, 0, 86_400),
     "stall_s": Setting("Standstill of the event loop that is logged.", read_duration_s, 0.05, 3600),
     "describe_timeout_s": Setting("Time to import the served file and describe it.", read_duration_s, 0.1, 3600),

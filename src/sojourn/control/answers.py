@@ -8,7 +8,16 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 421: "host_not_allowed"}
+_CODES = {
+    400: "bad_request",
+    403: "other_site",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    415: "unsupported_content_type",
+    421: "host_not_allowed",
+    503: "too_many_streams",
+}
 
 
 def json_answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -14,12 +14,18 @@ from starlette.routing import Route
 
 from sojourn import __version__
 from sojourn.control.answers import error_answer, failure_answer, json_answer
+from sojourn.control.asked import ScaleAsked, json_body, refuse_other_sites, switch, whole_number
+from sojourn.control.event_stream import EventStreams
 from sojourn.control.index import index_page
-from sojourn.control.ports import Overview
+from sojourn.control.ports import Operations, Overview
+from sojourn.errors import ConfigurationError, UnknownFunctionError
 from sojourn.telemetry.exposition import render
 
 LINES_DEFAULT = 100
 LINES_MAX = 10_000
+EVENTS_DEFAULT = 100
+_SEQ_MAX = 10**18 - 1
+_SCALE_EXAMPLE = '{"min_replicas": 1, "max_replicas": 4}'
 
 
 class AdminRoutes:
@@ -27,11 +33,15 @@ class AdminRoutes:
 
     Args:
         overview: What the server is doing.
+        operations: What may be asked of it.
+        streams: The platform's events, and who follows them.
         executor: Where slow rendering runs, off the loop.
     """
 
-    def __init__(self, overview: Overview, executor: Executor) -> None:
+    def __init__(self, overview: Overview, operations: Operations, streams: EventStreams, executor: Executor) -> None:
         self._overview = overview
+        self._operations = operations
+        self._streams = streams
         self._executor = executor
         self._process = ProcessCollector(registry=None)
 
@@ -44,6 +54,8 @@ class AdminRoutes:
             Route("/api/v1/functions", self.functions),
             Route("/api/v1/functions/{name}", self.function),
             Route("/api/v1/functions/{name}/logs", self.logs),
+            Route("/api/v1/functions/{name}/scale", self.scale, methods=["PUT"]),
+            Route("/api/v1/events", self.events),
         ]
         app = Starlette(routes=routes, exception_handlers={HTTPException: _refused, Exception: failure_answer})
         app.router.redirect_slashes = False
@@ -76,16 +88,59 @@ class AdminRoutes:
         """One function in full."""
         name = request.path_params["name"]
         detail = self._overview.function(name)
-        return json_answer(detail) if detail is not None else self._unknown(request, name)
+        if detail is None:
+            return self._unknown(request, name)
+        loop = asyncio.get_running_loop()
+        return json_answer(await loop.run_in_executor(self._executor, self._overview.with_memory, detail))
 
     async def logs(self, request: Request) -> Response:
         """The last lines its replicas wrote."""
         name = request.path_params["name"]
-        text = request.query_params.get("lines", str(LINES_DEFAULT))
-        if not (text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= LINES_MAX):
-            return error_answer(request, 400, f"lines must be a whole number in [1, {LINES_MAX}], not {text[:40]!r}")
-        lines = self._overview.output(name, int(text))
+        wanted = whole_number(request, "lines", 1, LINES_MAX, LINES_DEFAULT) or LINES_DEFAULT
+        lines = self._overview.output(name, wanted)
         return json_answer({"function": name, "lines": lines}) if lines is not None else self._unknown(request, name)
+
+    async def scale(self, request: Request) -> Response:
+        """Set the floor and ceiling of its replicas; answers with its row as it is then."""
+        name = request.path_params["name"]
+        asked = await json_body(request, ScaleAsked, _SCALE_EXAMPLE)
+        if asked == ScaleAsked():
+            return error_answer(request, 400, f"give min_replicas, max_replicas or both, for example {_SCALE_EXAMPLE}")
+        try:
+            self._operations.scale(name, asked.min_replicas, asked.max_replicas)
+        except UnknownFunctionError:
+            return self._unknown(request, name)
+        except ConfigurationError as err:
+            return error_answer(request, 400, f"function {name!r} cannot be scaled so: {err}", "limits_out_of_range")
+        detail = self._overview.function(name)
+        return json_answer(detail) if detail is not None else self._unknown(request, name)
+
+    async def events(self, request: Request) -> Response:
+        """What happened lately, as JSON; or from then on, as a stream that does not end by itself."""
+        ring = self._streams.ring
+        function = request.query_params.get("function")
+        since = whole_number(request, "since", 0, _SEQ_MAX, None)
+        limit = whole_number(request, "limit", 1, ring.capacity, None)
+        accepts_stream = "text/event-stream" in request.headers.get("accept", "").lower()
+        if request.method == "GET" and (switch(request, "follow") or accepts_stream):
+            return self._follow(request, since, limit, function)
+        limit = limit or EVENTS_DEFAULT
+        return json_answer(ring.latest(limit, function) if since is None else ring.since(since, limit, function))
+
+    def _follow(self, request: Request, since: int | None, limit: int | None, function: str | None) -> Response:
+        refuse_other_sites(request)
+        ring = self._streams.ring
+        last_id = request.headers.get("last-event-id", "")
+        if last_id.isascii() and last_id.isdigit() and int(last_id[:18]) <= _SEQ_MAX:
+            since = int(last_id[:18])  # of a reader that comes back, and repeats the query it first came with
+        if since is None:
+            latest = ring.latest(limit or 0, function).events
+            since = latest[0].seq - 1 if latest else ring.last_seq
+        stream = self._streams.open(since, function)
+        if stream is None:
+            message = "as many event streams are open as the server allows, or it is closing; end one, or poll"
+            return error_answer(request, 503, message, retry_after="10")
+        return stream
 
     def _unknown(self, request: Request, name: str) -> Response:
         known = ", ".join(status.name for status in self._overview.functions()[:20]) or "none"

@@ -15,6 +15,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sojourn.errors import ConfigurationError
 
+# Under this name a request's ASGI extensions hold the call by which a long answer says that it goes on.
+ANSWER_GOES_ON = "sojourn.answer_goes_on"
 _REFUSAL = (
     b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\nconnection: close\r\ncache-control: no-store\r\n"
     b"content-length: %d\r\n\r\n%b"
@@ -28,7 +30,7 @@ class ConnectionBounds(msgspec.Struct, frozen=True, kw_only=True):
         connections: Most at once, >= 1; the next one ends the one that has been silent longest.
         head_bytes: Most bytes of a request line with its headers, >= 256.
         request_s: Time for a whole request to arrive, in seconds, > 0.
-        answer_s: Time from then until the answer has been taken, in seconds, > 0.
+        answer_s: Time from then until the answer has been taken, or the next part of one without end, in seconds, > 0.
 
     Raises:
         ConfigurationError: A value is out of range.
@@ -130,6 +132,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """The head is whole; what follows is body."""
         self._is_in_head = False
         self._head_bytes = 0
+        self.scope["extensions"] = {ANSWER_GOES_ON: {"call": self._answer_goes_on}}
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -149,6 +152,11 @@ class BoundedProtocol(HttpToolsProtocol):
             if not self._is_in_head or self._head_bytes:  # it has begun another one, or never ended this one
                 self._time(self.crowd.bounds.request_s, self._too_slow)
         else:
+            self._time(self.crowd.bounds.answer_s, self.end)
+
+    def _answer_goes_on(self) -> None:
+        """Part of an answer is about to be sent: the client gets the full time for it."""
+        if not self._is_refused and not self.transport.is_closing():
             self._time(self.crowd.bounds.answer_s, self.end)
 
     def end(self) -> None:

@@ -1,4 +1,4 @@
-"""What the admin port needs to know of the running server, as a protocol."""
+"""What the admin port needs of the running server, as protocols: a view of it, and what may be asked of it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,23 @@ class Overview(Protocol):
     def function(self, name: str) -> FunctionDetail | None:
         """All there is to show of one function, or None if there is no such function."""
 
+    def with_memory(self, detail: FunctionDetail) -> FunctionDetail:
+        """The same with the memory of each replica. The exception: it takes a while, and is called off the loop."""
+
     def snapshots(self) -> list[FunctionSnapshot]:
         """Counters and gauges of every function now."""
 
     def output(self, name: str, lines: int) -> list[str] | None:
         """The last `lines` lines a function's replicas wrote, oldest first; None for an unknown function."""
+
+
+class Operations(Protocol):
+    """What operators may change; every method is quick and is called on the server's loop."""
+
+    def scale(self, function: str, min_replicas: int | None = None, max_replicas: int | None = None) -> None:
+        """Change the floor, the ceiling or both of a function's replicas; None leaves one as it is.
+
+        Raises:
+            UnknownFunctionError: No such function is deployed.
+            ConfigurationError: These limits cannot be; nothing changes.
+        """

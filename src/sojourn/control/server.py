@@ -13,10 +13,11 @@ import uvicorn
 
 from sojourn.control.app import AdminRoutes
 from sojourn.control.connection import ConnectionBounds, bounded_protocol
+from sojourn.control.event_stream import HEARTBEAT_S, EventStreams
 from sojourn.control.guard import Guard, HostRule
-from sojourn.control.ports import Overview
+from sojourn.control.ports import Operations, Overview
 from sojourn.errors import StartError
-from sojourn.telemetry.log import EventLog
+from sojourn.telemetry.events import PlatformEvents
 
 KEEP_ALIVE_S = 15
 CLOSE_S = 2
@@ -51,26 +52,32 @@ class _Server(uvicorn.Server):
 
 
 class AdminServer:
-    """Serves health, metrics and the read-only API.
+    """Serves health, metrics, events and the API.
 
     Call `start`, later `close`; both on the same loop.
 
     Args:
         overview: What the server is doing.
-        event_log: Where failures of the admin port itself are told.
+        operations: What may be asked of it.
+        events: What happened; its log is where failures of the admin port itself are told.
         allowed_hosts: Host names answered besides loopback and the bound host.
         bounds: What one client may take.
+        heartbeat_s: Longest silence on an event stream, in seconds, > 0 and less than the bounds' `answer_s`.
     """
 
     def __init__(
         self,
         overview: Overview,
-        event_log: EventLog,
+        operations: Operations,
+        events: PlatformEvents,
         allowed_hosts: Iterable[str] = (),
         bounds: ConnectionBounds | None = None,
+        heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
         self._overview = overview
-        self._event_log = event_log
+        self._operations = operations
+        self._event_log = events.log
+        self._streams = EventStreams(events.ring, heartbeat_s)
         self._allowed_hosts = tuple(allowed_hosts)
         self._bounds = bounds or ConnectionBounds()
         self._executor: ThreadPoolExecutor | None = None
@@ -89,7 +96,7 @@ class AdminServer:
         """
         bound = _bind(host, port)
         self._executor = ThreadPoolExecutor(1, "admin-render")
-        routes = AdminRoutes(self._overview, self._executor)
+        routes = AdminRoutes(self._overview, self._operations, self._streams, self._executor)
         guard = Guard(routes.application(), HostRule(host, self._allowed_hosts), self._event_log)
         config = uvicorn.Config(
             guard,
@@ -117,7 +124,8 @@ class AdminServer:
         return host, int(bound.getsockname()[1])
 
     async def close(self) -> None:
-        """Answer what is being answered, close every connection and free the port."""
+        """Answer what is being answered, end the event streams, close every connection and free the port."""
+        self._streams.close()
         if self._server is not None and self._serving is not None:
             self._server.exit()
             await self._serving

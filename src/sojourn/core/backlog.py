@@ -165,6 +165,7 @@ class Backlog:
             for entry in queue.clear():
                 request = self.requests[entry[3]]
                 request.give_up_at_s = max(request.give_up_at_s, request.cold_give_up_at_s)
+                request.is_cold = True
                 queue.push(key(request))
         for group in self.groups:
             for request in group:

@@ -1,4 +1,4 @@
-"""The controller of a platform: which replicas live. For now it keeps each function's minimum alive.
+"""The controller of a platform: which functions have how many replicas, and which replicas live.
 
 A pure state machine like the dispatcher: `step(event, now_s)` returns actions, `next_wake_at_s`
 says when to step again without an event.
@@ -10,53 +10,66 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
-from sojourn.core.fleet import Deployment, Member
+from sojourn.core.fleet import Deployment, Fleet, Member
+from sojourn.core.pool import UNBOUNDED, Pool
+from sojourn.core.scaler import FIRST_WISH, Scaler
+from sojourn.core.sharing import Sharing
+from sojourn.core.succession import Succession
 from sojourn.domain.action import (
     ControllerAction,
+    DrainReplica,
     LeaseReplica,
+    RecordScaling,
     ResumeStarts,
-    RevokeReplica,
     StartReplica,
     StopReplica,
     SuspendStarts,
 )
 from sojourn.domain.event import (
     ControllerEvent,
+    DemandReported,
     FunctionDeployed,
     FunctionRemoved,
     LeaseReturned,
     ReplicaExited,
     ReplicaReady,
     ReplicaSuspected,
+    ScaleRequested,
     Tick,
 )
-from sojourn.domain.function import FunctionSettings
 from sojourn.domain.replica import ReplicaSignal, ReplicaState
+from sojourn.domain.resources import Resources, claim_of
 from sojourn.domain.rng import Rng
+from sojourn.domain.scaling import ScalingDecision
+from sojourn.policy.allocation.pressure import PressurePolicy
+from sojourn.policy.keepalive.catalogue import keepalive_policy
+from sojourn.policy.scaling.catalogue import scaling_policy
 
-_BACKOFF_FIRST_S = 1.0
-_BACKOFF_MAX_S = 60.0
-_BACKOFF_JITTER = 0.2
-_FAST_FAILURE_S = 10.0  # a replica that dies sooner after it was ready counts as failing to start
-_CRASH_LOOP_AFTER = 5
-_FREE_SUCCESSORS = 2
+_STARTS_AT_ONCE_MIN = 2
 
 
 class Controller:
-    """Keeps `max(1, min_replicas)` replicas of each function alive, with backoff when they die young.
+    """Gives each function the replicas it wants as far as the pool allows, and replaces those that fail.
 
     Args:
-        rng: Chance for the jitter of the backoff.
+        rng: Chance for the jitter of backoffs.
+        capacity: What all replicas share; by default there is no bound but on accelerators.
     """
 
-    def __init__(self, rng: Rng) -> None:
+    def __init__(self, rng: Rng, capacity: Resources = UNBOUNDED) -> None:
         self._rng = rng
-        self._replica_id = 0
-        self._members: dict[int, Member] = {}
+        self._pool = Pool(capacity)
+        self._fleet = Fleet(self._pool)
+        self._sharing = Sharing(self._fleet, PressurePolicy())
         self._deployments: dict[str, Deployment] = {}
+        # A start takes processor time from serving: not more at once than there are cores.
+        self._starts_at_once = max(int(min(capacity.cpus, 1e6)), _STARTS_AT_ONCE_MIN)
+        self._look_at_s = inf
         self._on: dict[type, Callable[[Any, float, list[ControllerAction]], None]] = {
             FunctionDeployed: self._function_deployed,
             FunctionRemoved: self._function_removed,
+            DemandReported: self._demand_reported,
+            ScaleRequested: self._scale_requested,
             ReplicaReady: self._replica_ready,
             LeaseReturned: self._lease_returned,
             ReplicaSuspected: self._replica_suspected,
@@ -66,172 +79,273 @@ class Controller:
 
     @property
     def next_wake_at_s(self) -> float | None:
-        """When the next replacement may be started or a start has taken too long; None if neither is due."""
-        starts = (at_s for deployment in self._deployments.values() for at_s in deployment.start_at_s)
-        earliest = min(starts, default=inf)
-        for member in self._members.values():
-            if member.state is ReplicaState.STARTING:
-                earliest = min(earliest, member.started_at_s + self._start_timeout_s(member))
-        return None if earliest == inf else earliest
+        """When to step with a `Tick` if nothing happens before; None if nothing is due."""
+        return None if self._look_at_s == inf else self._look_at_s
 
     def step(self, event: ControllerEvent, now_s: float) -> list[ControllerAction]:
         """Take in what happened at `now_s`; what to do about it, in order."""
         actions: list[ControllerAction] = []
         self._on[type(event)](event, now_s, actions)
         self._end_slow_starts(now_s, actions)
-        self._start_due(now_s, actions)
+        self._settle(now_s, actions)
+        self._look_at_s = self._next_look_at_s(now_s)
         return actions
+
+    # What the outside may ask.
+
+    @property
+    def capacity(self) -> Resources:
+        """What all replicas share."""
+        return self._pool.capacity
+
+    @property
+    def held(self) -> Resources:
+        """What living replicas hold of it."""
+        return self._pool.held
 
     def members(self, function: str) -> list[Member]:
         """Replicas of a function that are not gone, by id."""
-        return [member for member in self._members.values() if member.function == function]
+        return self._fleet.of(function)
+
+    def target(self, function: str) -> int:
+        """How many replicas a function should have now; 0 for an unknown one."""
+        deployment = self._deployments.get(function)
+        return deployment.target if deployment else 0
+
+    def limits(self, function: str) -> tuple[int, int]:
+        """Floor and ceiling of a function's replicas in force now."""
+        scaler = self._deployments[function].scaler
+        return scaler.min_replicas, scaler.max_replicas
+
+    def last_decision(self, function: str) -> ScalingDecision | None:
+        """The last change of how many replicas a function should have."""
+        deployment = self._deployments.get(function)
+        return deployment.last_decision if deployment else None
 
     def replica_seconds(self, function: str, now_s: float) -> float:
         """Time from start decision to exit, summed over all replicas of a function so far [s]."""
         deployment = self._deployments.get(function)
         if deployment is None:
             return 0.0
-        living = sum(now_s - member.started_at_s for member in self.members(function))
+        living = sum(max(now_s - member.started_at_s, 0.0) for member in self.members(function))
         return deployment.replica_seconds_ended + living
 
     def age_s(self, replica_id: int, now_s: float) -> float:
         """Time since the decision to start a replica [s]."""
-        return now_s - self._members[replica_id].started_at_s
+        return now_s - self._fleet.by_id[replica_id].started_at_s
 
     def start_failure(self, function: str) -> str:
         """Why the last replica of a function failed; empty once one became ready again."""
         deployment = self._deployments.get(function)
-        return deployment.last_cause if deployment else ""
+        return deployment.succession.last_cause if deployment else ""
+
+    # Functions.
 
     def _function_deployed(self, event: FunctionDeployed, now_s: float, actions: list[ControllerAction]) -> None:  # noqa: ARG002
         settings = event.settings
         if settings.name in self._deployments:
             raise KeyError(f"function {settings.name!r} is deployed already")
-        wanted = _wanted_replicas(settings)
-        self._deployments[settings.name] = Deployment(settings, start_at_s=[now_s] * wanted)
+        scaler = Scaler(
+            settings,
+            scaling_policy(settings.scaling, settings),
+            keepalive_policy(settings.keepalive),
+            max(self._pool.most_of(claim_of(settings)), 1),
+        )
+        scaler.min_replicas = self._floor(settings.name, claim_of(settings), settings.min_replicas)
+        self._deployments[settings.name] = Deployment(settings, scaler, Succession(self._rng), FIRST_WISH)
 
     def _function_removed(self, event: FunctionRemoved, now_s: float, actions: list[ControllerAction]) -> None:  # noqa: ARG002
         deployment = self._deployments[event.function]
         deployment.is_removed = True
-        deployment.start_at_s.clear()
-        for member in self.members(event.function):
-            if member.state is ReplicaState.DRAINING:
-                continue
-            was_leased = member.is_leased
-            member.signal(ReplicaSignal.WAS_TOLD_TO_DRAIN)
-            order = RevokeReplica if was_leased else StopReplica
-            actions.append(order(event.function, member.replica_id))
+        deployment.target = 0
+        for member in self._fleet.living(event.function):
+            self._drain(member, actions)
         self._forget_if_gone(event.function)
 
+    def _demand_reported(self, event: DemandReported, now_s: float, actions: list[ControllerAction]) -> None:  # noqa: ARG002
+        deployment = self._deployments.get(event.report.function)
+        if deployment is not None:
+            deployment.scaler.demand_reported(event.report, now_s)
+            deployment.look_at_s = now_s
+
+    def _scale_requested(self, event: ScaleRequested, now_s: float, actions: list[ControllerAction]) -> None:  # noqa: ARG002
+        deployment = self._deployments[event.function]
+        floor = event.min_replicas
+        if floor is not None:
+            floor = self._floor(event.function, deployment.claim, floor)
+        deployment.scaler.limit(floor, event.max_replicas)
+        deployment.look_at_s = now_s
+        deployment.is_commanded = True
+
+    def _floor(self, name: str, claim: Resources, wanted: int) -> int:
+        """As much of a floor as the pool has beside the others' floors; more could never be given."""
+        others = Resources()
+        for deployment in self._deployments.values():
+            if deployment.settings.name != name and not deployment.is_removed:
+                others = others.plus(deployment.claim, deployment.scaler.min_replicas)
+        return self._pool.most_beside(others, claim, wanted)
+
+    # Replicas.
+
     def _replica_ready(self, event: ReplicaReady, now_s: float, actions: list[ControllerAction]) -> None:
-        member = self._members.get(event.replica_id)
+        member = self._fleet.by_id.get(event.replica_id)
         if member is None or member.state is not ReplicaState.STARTING:
             return  # it was told to stop while it was loading
         member.signal(ReplicaSignal.BECAME_READY)
         member.ready_at_s = now_s
         member.is_leased = True
         deployment = self._deployments[member.function]
-        deployment.last_cause = ""
-        if deployment.is_suspended:
-            deployment.is_suspended = False
+        deployment.cold_starts += 1
+        deployment.look_at_s = now_s
+        deployment.scaler.became_ready(now_s - member.started_at_s, now_s)
+        if deployment.succession.became_ready(now_s):
             actions.append(ResumeStarts(member.function))
         actions.append(LeaseReplica(member.function, member.replica_id))
 
     def _lease_returned(self, event: LeaseReturned, now_s: float, actions: list[ControllerAction]) -> None:  # noqa: ARG002
-        member = self._members.get(event.replica_id)
+        member = self._fleet.by_id.get(event.replica_id)
         if member is not None and member.is_leased and member.state is ReplicaState.DRAINING:
             member.is_leased = False
             actions.append(StopReplica(member.function, member.replica_id))
 
     def _replica_exited(self, event: ReplicaExited, now_s: float, actions: list[ControllerAction]) -> None:
-        member = self._members.pop(event.replica_id, None)
+        member = self._fleet.remove(event.replica_id)
         if member is None:
             return
         was_planned = member.state is ReplicaState.DRAINING
         member.signal(ReplicaSignal.EXITED)
         deployment = self._deployments[member.function]
         deployment.replica_seconds_ended += now_s - member.started_at_s
+        deployment.look_at_s = now_s
         if deployment.is_removed:
             self._forget_if_gone(member.function)
-            return
-        if not was_planned:
-            self._replace(member, deployment, event.cause, now_s, actions)
+        elif not was_planned:
+            self._failed(member, event.cause, now_s, actions)
 
     def _replica_suspected(self, event: ReplicaSuspected, now_s: float, actions: list[ControllerAction]) -> None:
         """A replica that hangs is stopped, one that is slow is emptied first; both are replaced now."""
-        member = self._members.get(event.replica_id)
+        member = self._fleet.by_id.get(event.replica_id)
         if member is None or member.state is not ReplicaState.READY:
             return
         member.signal(ReplicaSignal.WAS_TOLD_TO_DRAIN)
         if event.is_hung:
             member.is_leased = False
             actions.append(StopReplica(member.function, member.replica_id))
-        self._replace(member, self._deployments[member.function], event.cause, now_s, actions)
+        self._failed(member, event.cause, now_s, actions)
 
-    def _replace(
-        self, member: Member, deployment: Deployment, cause: str, now_s: float, actions: list[ControllerAction]
-    ) -> None:
-        """Plan the successor of a replica that failed; after too many failures in a row say so."""
-        deployment.last_cause = cause
-        is_fast = member.ready_at_s is None or now_s - member.ready_at_s < _FAST_FAILURE_S
-        deployment.failures = deployment.failures + 1 if is_fast else 0
-        # A replica that could serve may have died of its work: the first successors start at once.
-        waits = deployment.failures - (_FREE_SUCCESSORS if member.ready_at_s is not None else 0)
-        deployment.start_at_s.append(now_s + (self._backoff_s(waits) if waits > 0 else 0.0))
-        if deployment.failures >= _CRASH_LOOP_AFTER and not deployment.is_suspended:
-            deployment.is_suspended = True
+    def _failed(self, member: Member, cause: str, now_s: float, actions: list[ControllerAction]) -> None:
+        deployment = self._deployments[member.function]
+        deployment.scaler.failed(now_s)
+        if deployment.succession.failed(cause, member.ready_at_s, now_s):
             actions.append(SuspendStarts(member.function, cause))
-
-    def _backoff_s(self, failures: int) -> float:
-        base_s = min(_BACKOFF_FIRST_S * 2.0 ** (failures - 1), _BACKOFF_MAX_S)
-        return base_s * (1.0 + _BACKOFF_JITTER * (2.0 * self._rng.random() - 1.0))
-
-    def _start_timeout_s(self, member: Member) -> float:
-        return self._deployments[member.function].settings.start_timeout_s
 
     def _tick(self, event: Tick, now_s: float, actions: list[ControllerAction]) -> None:
         """Nothing happened; `step` does what is due."""
 
     def _end_slow_starts(self, now_s: float, actions: list[ControllerAction]) -> None:
         """Give up on starts that take longer than the function allows."""
-        for member in list(self._members.values()):
-            if member.state is not ReplicaState.STARTING:
-                continue
+        for member in list(self._fleet.starting()):
             limit_s = self._start_timeout_s(member)
             if now_s >= member.started_at_s + limit_s:
                 member.signal(ReplicaSignal.WAS_TOLD_TO_DRAIN)
                 actions.append(StopReplica(member.function, member.replica_id))
                 cause = f"not ready within {limit_s:g} s; raise start_timeout_s if it needs longer"
-                self._replace(member, self._deployments[member.function], cause, now_s, actions)
+                self._failed(member, cause, now_s, actions)
 
-    def _start_due(self, now_s: float, actions: list[ControllerAction]) -> None:
+    def _start_timeout_s(self, member: Member) -> float:
+        return self._deployments[member.function].settings.start_timeout_s
+
+    # Towards what is wanted.
+
+    def _settle(self, now_s: float, actions: list[ControllerAction]) -> None:
+        """Ask what is wanted where something happened, share the pool, and start and drain accordingly."""
+        deployments = [deployment for deployment in self._deployments.values() if not deployment.is_removed]
+        for deployment in deployments:
+            if deployment.look_at_s <= now_s:
+                self._ask(deployment, now_s)
+        targets = self._sharing.targets(deployments, now_s)
+        for deployment in deployments:
+            self._aim(deployment, targets[deployment.settings.name], actions)
+            self._drain_surplus(deployment, actions)
+        for deployment in deployments:
+            self._start_missing(deployment, now_s, actions)
+
+    def _ask(self, deployment: Deployment, now_s: float) -> None:
+        """What does a function want now, and when is it to be asked again without a reason?"""
+        name = deployment.settings.name
+        starting = self._fleet.of(name, ReplicaState.STARTING)
+        ages_s = tuple(now_s - member.started_at_s for member in starting)
+        ready = len(self._fleet.of(name, ReplicaState.READY))
+        deployment.wish = deployment.scaler.wish(ready, ages_s, now_s)
+        deployment.look_at_s = deployment.scaler.next_look_at_s(ready + len(starting), now_s)
+
+    def _aim(self, deployment: Deployment, target: int, actions: list[ControllerAction]) -> None:
+        before, wish = deployment.target, deployment.wish
+        is_commanded, deployment.is_commanded = deployment.is_commanded, False
+        if target == before:
+            return
+        deployment.target = target
+        cause, why = wish.cause, wish.why
+        if is_commanded:
+            scaler = deployment.scaler
+            cause = "scale command"
+            why = f"an operator set min_replicas={scaler.min_replicas} and max_replicas={scaler.max_replicas}"
+        if target != wish.replicas:
+            cause, why = "pool", f"{wish.replicas} wanted ({wish.why}), but the pool is shared"
+        name = deployment.settings.name
+        decision = ScalingDecision(function=name, before=before, after=target, cause=cause, why=why, terms=wish.terms)
+        deployment.last_decision = decision
+        actions.append(RecordScaling(name, decision))
+
+    def _drain_surplus(self, deployment: Deployment, actions: list[ControllerAction]) -> None:
+        """Let go of what is too much: starts first, then the youngest."""
+        living = self._fleet.living(deployment.settings.name)
+        surplus = len(living) - deployment.target
+        if surplus > 0:
+            living.sort(key=lambda m: (m.state is ReplicaState.STARTING, m.replica_id), reverse=True)
+            for member in living[:surplus]:
+                self._drain(member, actions)
+
+    def _drain(self, member: Member, actions: list[ControllerAction]) -> None:
+        order = DrainReplica if member.is_leased else StopReplica
+        member.signal(ReplicaSignal.WAS_TOLD_TO_DRAIN)
+        actions.append(order(member.function, member.replica_id))
+
+    def _start_missing(self, deployment: Deployment, now_s: float, actions: list[ControllerAction]) -> None:
+        """Start what is missing, as far as backoff, the pool and the cores for starting allow."""
+        if now_s < deployment.succession.start_after_s:
+            return
+        name = deployment.settings.name
+        missing = deployment.target - len(self._fleet.living(name))
+        starting = sum(1 for _ in self._fleet.starting())
+        for _ in range(min(missing, self._starts_at_once - starting)):
+            if not self._pool.has_room(deployment.claim):
+                return  # what drains will make room; its exit brings us here again
+            member, gpus = self._fleet.start(deployment, now_s)
+            actions.append(StartReplica(name, member.replica_id, gpus))
+
+    def _next_look_at_s(self, now_s: float) -> float:
+        earliest = inf
         for name, deployment in self._deployments.items():
-            due = [at_s for at_s in deployment.start_at_s if at_s <= now_s]
-            if not due:
+            if deployment.is_removed:
                 continue
-            deployment.start_at_s = [at_s for at_s in deployment.start_at_s if at_s > now_s]
-            for _ in due:
-                self._replica_id += 1
-                self._members[self._replica_id] = Member(self._replica_id, name, now_s)
-                actions.append(StartReplica(name, self._replica_id))
+            earliest = min(earliest, deployment.look_at_s)
+            start_after_s = deployment.succession.start_after_s
+            if start_after_s > now_s and len(self._fleet.living(name)) < deployment.target:
+                earliest = min(earliest, start_after_s)
+        for member in self._fleet.starting():
+            earliest = min(earliest, member.started_at_s + self._start_timeout_s(member))
+        return earliest
 
     def _forget_if_gone(self, function: str) -> None:
         if not self.members(function):
             del self._deployments[function]
 
     def check(self, now_s: float) -> None:
-        """Assert that every deployed function has its replicas, living or due to start."""
+        """Assert that replicas, targets and the pool agree."""
+        self._fleet.check()
         for name, deployment in self._deployments.items():
-            if deployment.is_removed:
-                assert not deployment.start_at_s
-                continue
-            living = [m for m in self.members(name) if m.state in {ReplicaState.STARTING, ReplicaState.READY}]
-            assert len(living) + len(deployment.start_at_s) == _wanted_replicas(deployment.settings)
-        assert all(m.is_leased or m.state is not ReplicaState.READY for m in self._members.values())
-        assert all(m.state is not ReplicaState.STOPPED for m in self._members.values())
-        wake_at_s = self.next_wake_at_s
-        assert wake_at_s is None or wake_at_s > now_s, "the next wake-up must lie ahead"
-
-
-def _wanted_replicas(settings: FunctionSettings) -> int:
-    return max(settings.min_replicas, 1)
+            living = len(self._fleet.living(name))
+            assert living <= deployment.target, "a surplus is drained at once"
+            assert deployment.target <= max(deployment.scaler.max_replicas, 1)
+        assert self._look_at_s > now_s, "the next wake-up must lie ahead"

@@ -17,6 +17,7 @@ from sojourn.core.lease import Batch, Lease, Leases
 from sojourn.core.ledger import Ledger
 from sojourn.core.promise import Promises
 from sojourn.core.recovery import Recovery
+from sojourn.core.reporting import Reporter
 from sojourn.domain.action import CancelBatch, DispatchBatch, DispatcherAction, ReturnLease, SuspectReplica
 from sojourn.domain.event import (
     BatchCompleted,
@@ -71,7 +72,9 @@ class Dispatcher:
         self._backlog = Backlog(heeds_deadlines=policy.heeds_deadlines)
         self._leases = Leases()
         self._health = Health(settings, self.model, self._leases)
-        self.ledger = Ledger(self._backlog, self._leases, self.model)
+        objective_s = settings.slo.latency_s if settings.slo else inf
+        self.ledger = Ledger(self._backlog, self._leases, self.model, objective_s)
+        self.reporter = Reporter(settings.name, self._backlog, self._leases, self.ledger, self.model)
         bounds = bounds or QueueBounds()
         self._batch_bytes = bounds.batch_bytes
         self._admission = Admission(settings, bounds, self._backlog, self._leases, self.model, self._rate)
@@ -89,7 +92,7 @@ class Dispatcher:
             replicas=1,
             arrivals_per_s=0.0,
             model=self.model,
-            latency_s=settings.slo.latency_s if settings.slo else inf,
+            latency_s=objective_s,
             largest_batch=settings.largest_batch,
         )
         self._on: dict[type, Callable[[Any, float, list[DispatcherAction]], object]] = {
@@ -164,6 +167,7 @@ class Dispatcher:
         """Admit or refuse; when the request is due if it waits, else infinity."""
         self._rate.record(now_s)
         self.ledger.accepted += 1
+        self.reporter.wake(now_s)
         request = self._promises.request(event, now_s, is_warm=self._leases.slots > 0)
         fault = self._admission.refusal(request, now_s)
         if fault is not None:
@@ -180,6 +184,7 @@ class Dispatcher:
         if fault is not None:
             self._rate.record(now_s)
             self.ledger.accepted += 1
+            self.reporter.wake(now_s)
             self.ledger.refuse(event.request_id, fault, actions)
 
     def _client_gone(self, event: ClientGone, now_s: float, actions: list[DispatcherAction]) -> None:
@@ -208,7 +213,9 @@ class Dispatcher:
         if lease is None or event.batch_id not in lease.batches:
             return  # an answer that came after its replica was written off
         batch = self._leases.end(lease, event.batch_id)
-        self._health.note(lease, len(batch.requests), now_s - batch.dispatched_at_s, now_s)
+        busy_s = now_s - batch.dispatched_at_s
+        self.reporter.batch_ended(busy_s)
+        self._health.note(lease, len(batch.requests), busy_s, now_s)
         faults = dict(event.faults) if event.faults else None
         if faults is not None:
             faults = self._recovery.split(batch, faults, now_s)
@@ -250,15 +257,17 @@ class Dispatcher:
         """Heads that cannot be on time: into the late lane, or away with them if it does not drain.
 
         If nobody else is left for the free replica, one stays: an idle replica refuses no work, and times
-        believed to be hopeless can only be found to be better by a batch.
+        believed to be hopeless can only be found to be better by a batch. Who waited for a start stays, too:
+        the first replica to be ready says little of what will be there in a moment.
         """
         entries = self._backlog.on_time.take(count)
         self._backlog.set_aside(entries)
         if not self._admission.late_lane_drains(now_s):
             for entry in entries if self._backlog.on_time.entries else entries[:-1]:
                 request = self._backlog.requests[entry[3]]
-                self._backlog.withdraw(request)
-                self.ledger.end(request, Fault.OVERLOADED, now_s, actions)
+                if not request.is_cold:
+                    self._backlog.withdraw(request)
+                    self.ledger.end(request, Fault.OVERLOADED, now_s, actions)
 
     def _send(self, members: list[Request], now_s: float, actions: list[DispatcherAction]) -> None:
         size = len(members)

@@ -1,11 +1,19 @@
-"""What the controller knows of replicas: each with its state, each function with its failures."""
+"""What the controller knows of replicas: each with its state, each function with its wishes and failures."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from math import inf
+
 import msgspec
 
+from sojourn.core.pool import Pool
+from sojourn.core.scaler import Scaler, Wish
+from sojourn.core.succession import Succession
 from sojourn.domain.function import FunctionSettings
 from sojourn.domain.replica import ReplicaSignal, ReplicaState, next_state
+from sojourn.domain.resources import Resources, claim_of
+from sojourn.domain.scaling import ScalingDecision
 
 
 class Member(msgspec.Struct):
@@ -24,15 +32,81 @@ class Member(msgspec.Struct):
 
 
 class Deployment(msgspec.Struct):
-    """One function the controller keeps alive.
+    """One function the controller looks after.
 
-    `start_at_s` lists when replacements may be started; `failures` counts fast failures in a row.
+    `wish` is how many replicas it wants, asked again at `look_at_s` or when something happens to it;
+    `target` is how many it should have: as many as it wants and the pool allows. `is_commanded`: an operator
+    has just set its bounds.
     """
 
     settings: FunctionSettings
-    start_at_s: list[float] = []
-    failures: int = 0
-    is_suspended: bool = False
+    scaler: Scaler
+    succession: Succession
+    wish: Wish
+    look_at_s: float = -inf
+    is_commanded: bool = False
+    target: int = 0
     is_removed: bool = False
     replica_seconds_ended: float = 0.0
-    last_cause: str = ""
+    cold_starts: int = 0
+    last_decision: ScalingDecision | None = None
+
+    @property
+    def claim(self) -> Resources:
+        """What one of its replicas claims."""
+        return claim_of(self.settings)
+
+
+class Fleet:
+    """All replicas that are not gone, by id and by function, and what they hold of the pool.
+
+    Args:
+        pool: Where they get their resources.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.by_id: dict[int, Member] = {}
+        self._by_function: dict[str, dict[int, Member]] = {}
+        self._last_id = 0
+
+    def start(self, deployment: Deployment, now_s: float) -> tuple[Member, tuple[int, ...]]:
+        """A new replica, and the accelerators it gets; the pool must have room."""
+        self._last_id += 1
+        name = deployment.settings.name
+        gpus = self.pool.take(self._last_id, deployment.claim)
+        member = self.by_id[self._last_id] = Member(self._last_id, name, now_s)
+        self._by_function.setdefault(name, {})[self._last_id] = member
+        return member, gpus
+
+    def remove(self, replica_id: int) -> Member | None:
+        """A replica's process is gone; None if it is unknown."""
+        member = self.by_id.pop(replica_id, None)
+        if member is not None:
+            self.pool.release(replica_id)
+            members = self._by_function[member.function]
+            del members[replica_id]
+            if not members:
+                del self._by_function[member.function]
+        return member
+
+    def of(self, function: str, *states: ReplicaState) -> list[Member]:
+        """Replicas of a function in these states (all if none is named), oldest first."""
+        members = self._by_function.get(function, {}).values()
+        return [member for member in members if not states or member.state in states]
+
+    def living(self, function: str) -> list[Member]:
+        """Replicas of a function that take work or will, oldest first."""
+        return self.of(function, ReplicaState.STARTING, ReplicaState.READY)
+
+    def starting(self) -> Iterator[Member]:
+        """All replicas that are starting."""
+        return (member for member in self.by_id.values() if member.state is ReplicaState.STARTING)
+
+    def check(self) -> None:
+        """Assert that indexes, states and the pool agree."""
+        listed = {i: m for members in self._by_function.values() for i, m in members.items()}
+        assert listed == self.by_id
+        assert all(m.is_leased or m.state is not ReplicaState.READY for m in self.by_id.values())
+        assert all(m.state is not ReplicaState.STOPPED for m in self.by_id.values())
+        self.pool.check(self.by_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sojourn.core.backlog import Backlog
 from sojourn.core.lease import Batch, Leases
 from sojourn.domain.action import DispatcherAction, Finish
-from sojourn.domain.request import OUTCOME_OF_FAULT, Fault, Outcome, Place, Request
+from sojourn.domain.request import BLAME_OF_FAULT, OUTCOME_OF_FAULT, Blame, Fault, Outcome, Place, Request
 from sojourn.estimate.capacity import drain_time_s
 from sojourn.estimate.service_time import ServiceTimeModel
 
@@ -17,12 +17,15 @@ class Ledger:
         backlog: The requests in flight.
         leases: Replicas, for the advice when to come back.
         model: Learnt service times, for the same.
+        latency_s: The objective's latency, or infinity without an objective.
     """
 
-    __slots__ = ("_backlog", "_leases", "_model", "accepted", "ended")
+    __slots__ = ("_backlog", "_latency_s", "_leases", "_model", "accepted", "ended", "misses")
 
-    def __init__(self, backlog: Backlog, leases: Leases, model: ServiceTimeModel) -> None:
+    def __init__(self, backlog: Backlog, leases: Leases, model: ServiceTimeModel, latency_s: float) -> None:
         self.accepted = 0
+        self.misses = 0  # of the objective, clients' own faults left out
+        self._latency_s = latency_s
         self.ended: dict[Outcome, int] = dict.fromkeys(Outcome, 0)
         self._backlog = backlog
         self._leases = leases
@@ -32,6 +35,7 @@ class Ledger:
         """End a request that was never admitted."""
         outcome = OUTCOME_OF_FAULT[fault]
         self.ended[outcome] += 1
+        self.misses += BLAME_OF_FAULT[fault] is not Blame.CLIENT
         actions.append(Finish(request_id, outcome, fault, retry_after_s=self.retry_after_s()))
 
     def end(self, request: Request, fault: Fault, now_s: float, actions: list[DispatcherAction]) -> None:
@@ -59,7 +63,7 @@ class Ledger:
         self, batch: Batch, faults: dict[int, Fault] | None, now_s: float, actions: list[DispatcherAction]
     ) -> None:
         """End all who still wait for a batch that was answered."""
-        requests, served = self._backlog.requests, 0
+        requests, served, latency_s = self._backlog.requests, 0, self._latency_s
         dispatched_at_s = batch.dispatched_at_s
         for position, request in enumerate(batch.requests):
             if request.place is not Place.BATCH or request.batch_id != batch.id:
@@ -72,6 +76,8 @@ class Ledger:
             del requests[request.id]
             self._backlog.held_bytes -= request.body_bytes
             arrival_at_s = request.arrival_at_s
+            if now_s - arrival_at_s > latency_s:
+                self.misses += 1
             actions.append(
                 Finish(
                     request.id,
@@ -99,6 +105,7 @@ class Ledger:
     ) -> None:
         outcome = OUTCOME_OF_FAULT[fault]
         self.ended[outcome] += 1
+        self.misses += BLAME_OF_FAULT[fault] is not Blame.CLIENT
         retry_after_s = self.retry_after_s() if outcome is Outcome.SHED else 0.0
         latency_s = now_s - request.arrival_at_s
         actions.append(Finish(request.id, outcome, fault, position, queue_wait_s, latency_s, retry_after_s))

@@ -42,4 +42,5 @@ class Promises:
             now_s + start_timeout_s,
             event.priority,
             event.body_bytes,
+            is_cold=not is_warm,
         )

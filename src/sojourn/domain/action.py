@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from sojourn.domain.request import Fault, Outcome
+from sojourn.domain.scaling import ScalingDecision
 
 
 class DispatchBatch(msgspec.Struct, frozen=True, gc=False):
@@ -60,10 +61,11 @@ DispatcherAction = DispatchBatch | CancelBatch | Finish | ReturnLease | SuspectR
 
 
 class StartReplica(msgspec.Struct, frozen=True, gc=False):
-    """Start a process for a function."""
+    """Start a process for a function; `gpus` are the numbers of the accelerators it may see."""
 
     function: str
     replica_id: int
+    gpus: tuple[int, ...] = ()
 
 
 class LeaseReplica(msgspec.Struct, frozen=True, gc=False):
@@ -73,7 +75,7 @@ class LeaseReplica(msgspec.Struct, frozen=True, gc=False):
     replica_id: int
 
 
-class RevokeReplica(msgspec.Struct, frozen=True, gc=False):
+class DrainReplica(msgspec.Struct, frozen=True, gc=False):
     """Take a replica back from the function's dispatcher once it is empty."""
 
     function: str
@@ -85,6 +87,13 @@ class StopReplica(msgspec.Struct, frozen=True, gc=False):
 
     function: str
     replica_id: int
+
+
+class RecordScaling(msgspec.Struct, frozen=True, gc=False):
+    """Tell people of a decision."""
+
+    function: str
+    decision: ScalingDecision
 
 
 class SuspendStarts(msgspec.Struct, frozen=True, gc=False):
@@ -100,4 +109,6 @@ class ResumeStarts(msgspec.Struct, frozen=True, gc=False):
     function: str
 
 
-ControllerAction = StartReplica | LeaseReplica | RevokeReplica | StopReplica | SuspendStarts | ResumeStarts
+ControllerAction = (
+    StartReplica | LeaseReplica | DrainReplica | StopReplica | RecordScaling | SuspendStarts | ResumeStarts
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from sojourn.domain.demand import DemandReport
 from sojourn.domain.function import FunctionSettings
 from sojourn.domain.request import Fault, Priority
 
@@ -143,6 +144,28 @@ class ReplicaSuspected(msgspec.Struct, frozen=True, gc=False):
     is_hung: bool
 
 
+class DemandReported(msgspec.Struct, frozen=True, gc=False):
+    """A dispatcher told of its function's demand."""
+
+    report: DemandReport
+
+
+class ScaleRequested(msgspec.Struct, frozen=True, gc=False):
+    """An operator set the floor or the ceiling of a function's replicas; None leaves one as it is."""
+
+    function: str
+    min_replicas: int | None = None
+    max_replicas: int | None = None
+
+
 ControllerEvent = (
-    FunctionDeployed | FunctionRemoved | ReplicaReady | LeaseReturned | ReplicaSuspected | ReplicaExited | Tick
+    FunctionDeployed
+    | FunctionRemoved
+    | DemandReported
+    | ScaleRequested
+    | ReplicaReady
+    | LeaseReturned
+    | ReplicaSuspected
+    | ReplicaExited
+    | Tick
 )

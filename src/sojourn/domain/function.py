@@ -8,12 +8,21 @@ from typing import Any
 import msgspec
 
 from sojourn.domain.objective import SLO
-from sojourn.domain.policy import BatchingSpec, SLOBatching
+from sojourn.domain.policy import (
+    AdaptiveKeepAlive,
+    BatchingSpec,
+    FixedReplicas,
+    KeepAliveSpec,
+    ScalingSpec,
+    SLOBatching,
+    SLOScaling,
+)
 from sojourn.errors import ConfigurationError
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 DEFAULT_TIMEOUT_S = 60.0
 MAX_BATCH_SIZE = 4096
+SHARES = (None, "fork", "none")
 
 
 class FunctionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,7 +41,10 @@ class FunctionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         threads: Threads of BLAS and OpenMP pools in a replica, >= 1; None takes `cpus` rounded up.
         concurrency: Calls an `async` function runs at once in one replica, >= 1.
         batching: Batching policy.
+        scaling: Scaling policy.
+        keepalive: Keep-alive policy.
         timeout_s: After this nothing of a request may start; None takes max(10 x latency, 1 s).
+        share: What replicas share: None the imported code, `"fork"` the loaded model too, `"none"` nothing.
         start_timeout_s: How long requests wait while no replica is ready, in seconds.
         retry: Whether a request may run again after its replica was lost.
 
@@ -52,8 +64,8 @@ class FunctionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     threads: int | None = None
     concurrency: int = 1
     batching: BatchingSpec = msgspec.field(default_factory=SLOBatching)
-    scaling: str = "slo"
-    keepalive: str = "adaptive"
+    scaling: ScalingSpec = msgspec.field(default_factory=SLOScaling)
+    keepalive: KeepAliveSpec = msgspec.field(default_factory=AdaptiveKeepAlive)
     share: str | None = None
     weight: float = 1.0
     overload: str = "late"
@@ -88,6 +100,11 @@ class FunctionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             (self.threads is not None and self.threads < 1, f"threads must be >= 1, not {self.threads}"),
             (not 1 <= self.concurrency <= 10_000, f"concurrency must be in [1, 10000], not {self.concurrency}"),
             (not 0 < self.weight < float("inf"), f"weight must be > 0, not {self.weight}"),
+            (self.share not in SHARES, f'share must be None, "fork" or "none", not {self.share!r}'),
+            (
+                self.share == "fork" and self.gpus > 0,
+                'share="fork" is for models in main memory: with gpus, leave share out or set it to "none"',
+            ),
             (self.overload not in {"late", "shed"}, f'overload must be "late" or "shed", not {self.overload!r}'),
             (
                 self.timeout_s is not None and not latency_s <= self.timeout_s < float("inf"),
@@ -105,6 +122,12 @@ class FunctionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         if self.timeout_s is not None:
             return self.timeout_s
         return max(10 * self.slo.latency_s, 1.0) if self.slo else DEFAULT_TIMEOUT_S
+
+    @property
+    def floor_replicas(self) -> int:
+        """Replicas it must always have: `min_replicas`, or the number of a fixed scaling policy."""
+        fixed = self.scaling.replicas if isinstance(self.scaling, FixedReplicas) else 0
+        return max(self.min_replicas, fixed)
 
     @property
     def largest_batch(self) -> int:

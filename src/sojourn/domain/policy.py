@@ -123,3 +123,168 @@ BATCHING_BY_NAME: dict[str, BatchingSpec] = {
     "aimd": AIMD(),
     "mlproxy": MLProxy(),
 }
+
+
+class SLOScaling(msgspec.Struct, frozen=True, tag="slo", forbid_unknown_fields=True):
+    """The fewest replicas that hold the objective, from service times and the traffic's envelope (the default)."""
+
+
+class ConcurrencyScaling(msgspec.Struct, frozen=True, tag="concurrency", forbid_unknown_fields=True):
+    """Knative's autoscaler: in-flight requests per replica, with a panic mode.
+
+    Args:
+        target: In-flight requests one replica should have at full use, > 0; 0 takes `max_batch_size`.
+        utilization: Share of `target` aimed at, in (0, 1].
+        stable_s: Window of the slow average, in seconds, > 0.
+        panic_s: Window of the fast average, in seconds, > 0.
+        panic_factor: Panic begins when the fast average wants this many times the ready replicas, > 1.
+    """
+
+    target: float = 0.0
+    utilization: float = 0.7
+    stable_s: float = 60.0
+    panic_s: float = 6.0
+    panic_factor: float = 2.0
+
+    def __post_init__(self) -> None:
+        is_good = (
+            0 <= self.target < float("inf")
+            and 0 < self.utilization <= 1
+            and 0 < self.panic_s <= self.stable_s < float("inf")
+            and 1 < self.panic_factor < float("inf")
+        )
+        if not is_good:
+            raise ConfigurationError(
+                f"{self}: target must be >= 0, utilization in (0, 1], 0 < panic_s <= stable_s, panic_factor > 1"
+            )
+
+
+class OngoingScaling(msgspec.Struct, frozen=True, tag="ongoing", forbid_unknown_fields=True):
+    """Ray Serve's autoscaler: total ongoing requests over a target per replica, with delays.
+
+    Args:
+        target: Ongoing requests per replica, > 0.
+        look_back_s: Window of the average, in seconds, > 0.
+        up_delay_s: How long more replicas must be wanted before they are started, in seconds, >= 0.
+        down_delay_s: How long fewer must be wanted before some are stopped, in seconds, >= 0.
+    """
+
+    target: float = 2.0
+    look_back_s: float = 30.0
+    up_delay_s: float = 30.0
+    down_delay_s: float = 600.0
+
+    def __post_init__(self) -> None:
+        if not (
+            0 < self.target < float("inf")
+            and 0 < self.look_back_s < float("inf")
+            and 0 <= self.up_delay_s < float("inf")
+            and 0 <= self.down_delay_s < float("inf")
+        ):
+            raise ConfigurationError(f"{self}: target and look_back_s must be > 0, the delays >= 0 seconds")
+
+
+class UtilizationScaling(msgspec.Struct, frozen=True, tag="utilization", forbid_unknown_fields=True):
+    """Kubernetes' horizontal autoscaler on the replicas' busy share.
+
+    Args:
+        target: Busy share aimed at, in (0, 1].
+        period_s: Time between decisions and window of the average, in seconds, > 0.
+        tolerance: No change while the ratio to the target is within 1 +- this, in [0, 1).
+        down_window_s: The largest wish of this long is kept, in seconds, >= 0.
+    """
+
+    target: float = 0.7
+    period_s: float = 15.0
+    tolerance: float = 0.1
+    down_window_s: float = 300.0
+
+    def __post_init__(self) -> None:
+        if not (
+            0 < self.target <= 1
+            and 0 < self.period_s < float("inf")
+            and 0 <= self.tolerance < 1
+            and 0 <= self.down_window_s < float("inf")
+        ):
+            raise ConfigurationError(
+                f"{self}: target must be in (0, 1], period_s > 0, tolerance in [0, 1), down_window_s >= 0"
+            )
+
+
+class RPSScaling(msgspec.Struct, frozen=True, tag="rps", forbid_unknown_fields=True):
+    """Requests per second over a target per replica (Knative's `rps` metric, with its windows).
+
+    Args:
+        target_per_s: Requests per second one replica should get at full use, > 0.
+        utilization: Share of it aimed at, in (0, 1].
+        stable_s: Window of the slow average, in seconds, > 0.
+        panic_s: Window of the fast average, in seconds, > 0.
+        panic_factor: Panic begins when the fast average wants this many times the ready replicas, > 1.
+    """
+
+    target_per_s: float = 200.0
+    utilization: float = 0.7
+    stable_s: float = 60.0
+    panic_s: float = 6.0
+    panic_factor: float = 2.0
+
+    def __post_init__(self) -> None:
+        is_good = (
+            0 < self.target_per_s < float("inf")
+            and 0 < self.utilization <= 1
+            and 0 < self.panic_s <= self.stable_s < float("inf")
+            and 1 < self.panic_factor < float("inf")
+        )
+        if not is_good:
+            raise ConfigurationError(
+                f"{self}: target_per_s must be > 0, utilization in (0, 1], 0 < panic_s <= stable_s, panic_factor > 1"
+            )
+
+
+class FixedReplicas(msgspec.Struct, frozen=True, tag="fixed", forbid_unknown_fields=True):
+    """Always the same number of replicas.
+
+    Args:
+        replicas: How many, >= 1.
+    """
+
+    replicas: int = 1
+
+    def __post_init__(self) -> None:
+        if self.replicas < 1:
+            raise ConfigurationError(f"{self}: replicas must be >= 1; a function that is not wanted is removed")
+
+
+ScalingSpec = SLOScaling | ConcurrencyScaling | OngoingScaling | UtilizationScaling | RPSScaling | FixedReplicas
+
+SCALING_BY_NAME: dict[str, ScalingSpec] = {
+    "slo": SLOScaling(),
+    "concurrency": ConcurrencyScaling(),
+    "ongoing": OngoingScaling(),
+    "utilization": UtilizationScaling(),
+    "rps": RPSScaling(),
+    "fixed": FixedReplicas(),
+}
+
+
+class AdaptiveKeepAlive(msgspec.Struct, frozen=True, tag="adaptive", forbid_unknown_fields=True):
+    """Learn from the function's idle times how long its last replica is worth keeping (the default)."""
+
+
+class FixedKeepAlive(msgspec.Struct, frozen=True, tag="fixed", forbid_unknown_fields=True):
+    """Keep the last replica for the same time after each request.
+
+    Args:
+        idle_s: How long, in seconds, >= 0; infinity keeps it for ever.
+    """
+
+    idle_s: float = 600.0
+
+    def __post_init__(self) -> None:
+        if not self.idle_s >= 0:
+            raise ConfigurationError(f"{self}: idle_s must be >= 0 seconds")
+
+
+KeepAliveSpec = AdaptiveKeepAlive | FixedKeepAlive
+
+KEEPALIVE_BY_NAME: dict[str, KeepAliveSpec] = {"adaptive": AdaptiveKeepAlive(), "fixed": FixedKeepAlive()}

@@ -109,7 +109,7 @@ class Request(msgspec.Struct, gc=False):
 
     `arrival_at_s` is the instant its last byte was received. On-time work aims at `deadline_at_s`;
     after `give_up_at_s` nothing of it may start (`cold_give_up_at_s` while no replica is ready).
-    `losses` counts the replicas that died with it. All instants are monotonic seconds.
+    `is_cold`: it has waited for a start. `losses` counts the replicas that died with it. All instants are monotonic seconds.
     """
 
     id: int
@@ -122,3 +122,4 @@ class Request(msgspec.Struct, gc=False):
     place: Place = Place.QUEUE
     batch_id: int = 0
     losses: int = 0
+    is_cold: bool = False

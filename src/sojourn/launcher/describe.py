@@ -11,7 +11,7 @@ import msgspec
 
 from sojourn.domain.function import FunctionManifest
 from sojourn.errors import TargetError
-from sojourn.launcher.process import Process, allowed_environment
+from sojourn.launcher.process import Process, allowed_environment, spawn
 from sojourn.launcher.session_guard import SessionGuard
 
 ANSWER_BYTES_MAX = 16 * 2**20
@@ -56,15 +56,8 @@ async def describe(target: str, timeout_s: float = 60.0) -> list[FunctionManifes
 def _start(target: str, answer_fd: int, guard: SessionGuard, lines: deque[str], ended: asyncio.Future[str]) -> Process:
     arguments = ["-m", "sojourn.replica.describe", "--fd", str(answer_fd), "--parent", str(os.getpid()), "--", target]
     try:
-        return Process(
-            arguments,
-            environment=allowed_environment(os.environ),
-            guard=guard,
-            standard_input=b"",
-            on_line=lambda _stream, line: lines.append(line),
-            on_exit=ended.set_result,
-            pass_fds=[answer_fd],
-        )
+        child = spawn(arguments, environment=allowed_environment(os.environ), standard_input=b"", pass_fds=[answer_fd])
+        return Process(child, guard=guard, on_line=lambda _stream, line: lines.append(line), on_exit=ended.set_result)
     except OSError as error:
         raise TargetError(f"{target}: the process to describe it could not be started: {error.strerror}") from error
 

@@ -6,27 +6,35 @@ import asyncio
 import os
 from collections.abc import Callable
 
-import msgspec
-
-from sojourn.launcher.process import Process, allowed_environment
+from sojourn.launcher.fork_servers import IDLE_S, ForkServers, OnOutput
+from sojourn.launcher.local_replica import LocalReplica
+from sojourn.launcher.memory import memory_bytes
+from sojourn.launcher.process import allowed_environment
 from sojourn.launcher.session_guard import SessionGuard
+from sojourn.telemetry.log import EventLog
 from sojourn.wire.spec import ReplicaSpec
-
-OnOutput = Callable[[str, int, str, str], None]
 
 
 class LocalLauncher:
     """Starts replicas here; implements `sojourn.runtime.ports.Launcher`. Use it on one event loop.
 
+    Unless its function says `share="none"`, a replica is forked from a process that has imported the
+    function's code, so that only the first replica of a revision pays for the import.
+
     Args:
         on_output: Called on the loop with (function, replica id, `"stdout"` or `"stderr"`, line) for
-            what replicas print; must not block.
+            what replicas print; must not block. Id 0 is the function's fork server.
+        event_log: Told of fork servers, and why a function has none; None for nobody.
+        fork_server_idle_s: How long a fork server stays when its revision has no replicas, in seconds, > 0.
     """
 
-    def __init__(self, on_output: OnOutput) -> None:
+    def __init__(
+        self, on_output: OnOutput, event_log: EventLog | None = None, fork_server_idle_s: float = IDLE_S
+    ) -> None:
         self._on_output = on_output
-        self._processes: dict[int, Process] = {}
+        self._replicas: dict[int, LocalReplica] = {}
         self._guard = SessionGuard()
+        self._fork_servers = ForkServers(self._guard, on_output, event_log, fork_server_idle_s)
         self._all_gone = asyncio.Event()
         self._closed = False
 
@@ -36,48 +44,54 @@ class LocalLauncher:
         A process that cannot even be started ends in the same way, with the reason as its cause.
         """
         replica_id, function = spec.replica_id, spec.manifest.name
-        loop = asyncio.get_running_loop()
         if self._closed:
+            loop = asyncio.get_running_loop()
             loop.call_soon(on_exit, replica_id, "not started: the launcher is closed")
             return
 
         def ended(cause: str) -> None:
-            del self._processes[replica_id]
-            if not self._processes:
+            del self._replicas[replica_id]
+            if not self._replicas:
                 self._all_gone.set()
             on_exit(replica_id, cause)
 
-        line = msgspec.json.encode(msgspec.structs.replace(spec, launcher_pid=os.getpid())) + b"\n"
-        try:
-            self._processes[replica_id] = Process(
-                ["-m", "sojourn.replica"],
-                environment=allowed_environment(os.environ) | spec.environment,
-                guard=self._guard,
-                standard_input=line,
-                on_line=lambda stream, text: self._on_output(function, replica_id, stream, text),
-                on_exit=ended,
-            )
-        except OSError as error:
-            loop.call_soon(on_exit, replica_id, f"could not be started: {error.strerror}")
+        replica = self._replicas[replica_id] = LocalReplica(
+            spec,
+            allowed_environment(os.environ) | spec.environment,
+            self._guard,
+            self._fork_servers,
+            on_line=lambda stream, text: self._on_output(function, replica_id, stream, text),
+            on_exit=ended,
+        )
+        replica.start()
 
     def stop(self, replica_id: int, grace_s: float) -> None:
         """Ask the process to end; after `grace_s` seconds it is killed. Unknown and ended ones are left alone."""
-        process = self._processes.get(replica_id)
-        if process is not None:
-            process.terminate(grace_s)
+        replica = self._replicas.get(replica_id)
+        if replica is not None:
+            replica.terminate(grace_s)
 
     def pid(self, replica_id: int) -> int | None:
-        """Process id of a replica that has not ended."""
-        process = self._processes.get(replica_id)
-        return None if process is None else process.pid
+        """Process id of a replica that has not ended; None also while it waits to be forked."""
+        replica = self._replicas.get(replica_id)
+        return None if replica is None else replica.pid
+
+    def memory_bytes(self, replica_id: int) -> int | None:
+        """Memory a replica takes, with shared pages divided among those who share them, in bytes; None if unknown.
+
+        May be called from any thread, and better not from the loop's.
+        """
+        pid = self.pid(replica_id)
+        return None if pid is None else memory_bytes(pid)
 
     async def close(self) -> None:
         """Wait until all processes are gone: those told to `stop` have their grace, the others are killed now."""
         self._closed = True
-        for process in self._processes.values():
-            if not process.is_told_to_end:
-                process.kill()
-        if self._processes:
+        for replica in list(self._replicas.values()):
+            if not replica.is_told_to_end:
+                replica.kill()
+        if self._replicas:
             self._all_gone.clear()
             await self._all_gone.wait()
+        await self._fork_servers.close()
         self._guard.close()

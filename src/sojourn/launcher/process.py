@@ -1,17 +1,20 @@
-"""One child process on the event loop: its own session, its input given, its output read, its end seen."""
+"""One child process on the event loop: started in its own session, its output read, its end seen."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO
+
+import msgspec
 
 from sojourn.launcher.output import LineReader
 from sojourn.launcher.session_guard import SessionGuard
+from sojourn.launcher.streams import Streams
 
 # What a child sees of our environment; credentials and the like are none of its business.
 _ALLOWED_NAMES = frozenset(
@@ -48,55 +51,71 @@ def allowed_environment(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-class Process:
-    """A running `python -P -m MODULE ...` whose whole session ends with it.
+_REMIND_AFTER_S = 0.5
 
-    The constructor starts it and must run on the event loop's thread: the child is killed by the kernel
-    when that thread ends.
+
+class Child(msgspec.Struct, frozen=True):
+    """A process that has just begun, and what its keeper needs.
 
     Args:
-        arguments: What follows `python` on the command line.
-        environment: All the variables it gets.
+        pid: Its process id, which is that of its group and session too.
+        output_fd: Reading end of its standard output.
+        error_fd: Reading end of its standard error.
+        reap: Waits for its end, once; the exit status, or minus the signal that ended it.
+    """
+
+    pid: int
+    output_fd: int
+    error_fd: int
+    reap: Callable[[], int]
+
+
+class Process:
+    """Keeps a running process whose whole session ends with it.
+
+    Construct it on the event loop's thread.
+
+    Args:
+        child: The process; its descriptors belong to this object from now on.
         guard: Kills its process group should this process be killed.
-        standard_input: Bytes it finds on its standard input.
         on_line: Called on the loop with (`"stdout"` or `"stderr"`, line).
         on_exit: Called once on the loop, after the last line, with the cause in words.
-        pass_fds: Further descriptors it inherits.
 
     Raises:
-        OSError: It could not be started.
+        OSError: No descriptors are left to see to it; it was killed.
     """
 
     def __init__(
         self,
-        arguments: Sequence[str],
+        child: Child,
         *,
-        environment: Mapping[str, str],
         guard: SessionGuard,
-        standard_input: bytes,
         on_line: Callable[[str, str], None],
         on_exit: Callable[[str], None],
-        pass_fds: Sequence[int] = (),
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_exit = on_exit
         self._kill_timer: asyncio.TimerHandle | None = None
+        self._remind_timer: asyncio.TimerHandle | None = None
         self._guard = guard
-        self._child = _start(arguments, environment, standard_input, pass_fds)
-        self.pid = self._child.pid
+        self._child = child
+        self._is_reaped = False
+        self.pid = child.pid
         guard.watch(self.pid)
         try:
             # A descriptor of the process instead of SIGCHLD: exact, and no business of the loop's kind.
             self._pidfd = os.pidfd_open(self.pid)
-            self._readers = [
-                LineReader(_detach(self._child.stdout), lambda line: on_line("stdout", line)),
-                LineReader(_detach(self._child.stderr), lambda line: on_line("stderr", line)),
-            ]
-        except OSError:  # out of descriptors: nobody could see to this child
+        except OSError:
             self.kill()
-            self._child.communicate()
+            child.reap()
             guard.forget(self.pid)
+            os.close(child.output_fd)
+            os.close(child.error_fd)
             raise
+        self._readers = [
+            LineReader(child.output_fd, lambda line: on_line("stdout", line)),
+            LineReader(child.error_fd, lambda line: on_line("stderr", line)),
+        ]
         for reader in self._readers:
             reader.start()
         self._loop.add_reader(self._pidfd, self._ended)
@@ -107,62 +126,81 @@ class Process:
         return self._kill_timer is not None
 
     def terminate(self, grace_s: float) -> None:
-        """Send SIGTERM; whoever is left of the session after `grace_s` seconds gets SIGKILL."""
+        """Send SIGTERM, and once more a little later; whoever is left of the session after `grace_s` seconds gets SIGKILL."""
         if self._kill_timer is None:
             self._signal(signal.SIGTERM)
             self._kill_timer = self._loop.call_later(max(0.0, grace_s), self.kill)
+            if grace_s > _REMIND_AFTER_S:
+                self._remind_timer = self._loop.call_later(_REMIND_AFTER_S, self._remind)
 
     def kill(self) -> None:
         """Send SIGKILL to the whole session."""
         self._signal(signal.SIGKILL)
 
+    def _remind(self) -> None:
+        # A signal that arrives just before an interpreter begins to wait in the kernel is noticed with the next one.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGTERM)
+
     def _signal(self, number: signal.Signals) -> None:
         # Until `_ended` has reaped the child, its pid and process group cannot belong to anybody else.
-        if self._child.returncode is None:
-            try:
+        if not self._is_reaped:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, number)
-            except ProcessLookupError:
-                return
 
     def _ended(self) -> None:
         self.kill()  # what it started and left behind goes with it
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
         self._guard.forget(self.pid)  # before it is reaped: afterwards the number may be given to others
-        status = self._child.wait()
-        if self._kill_timer is not None:
-            self._kill_timer.cancel()
+        status = self._child.reap()
+        self._is_reaped = True
+        for timer in (self._kill_timer, self._remind_timer):
+            if timer is not None:
+                timer.cancel()
         for reader in self._readers:
             reader.finish()
         self._on_exit(_cause(status))
 
 
-def _start(
-    arguments: Sequence[str], environment: Mapping[str, str], standard_input: bytes, pass_fds: Sequence[int]
-) -> subprocess.Popen[bytes]:
-    # A file in memory instead of a pipe: writing never waits for the child, however much it is.
-    input_fd = os.memfd_create("sojourn-stdin", os.MFD_CLOEXEC)
-    with os.fdopen(input_fd, "w+b") as source:
-        source.write(standard_input)
-        source.flush()
-        source.seek(0)
-        return subprocess.Popen(  # noqa: S603 - our own interpreter; no shell
+def spawn(
+    arguments: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    standard_input: bytes,
+    pass_fds: Sequence[int] = (),
+) -> Child:
+    """Start `python -P ARGUMENTS` in a session of its own; a `Process` keeps it from then on.
+
+    Call it on the event loop's thread: the child is killed by the kernel when that thread ends.
+
+    Args:
+        arguments: What follows `python` on the command line.
+        environment: All the variables it gets.
+        standard_input: Bytes it finds on its standard input.
+        pass_fds: Further descriptors it inherits.
+
+    Raises:
+        OSError: It could not be started.
+    """
+    streams = Streams(standard_input)
+    input_fd, output_end, error_end = streams.theirs
+    try:
+        started = subprocess.Popen(  # noqa: S603 - our own interpreter; no shell
             [sys.executable, "-P", *arguments],  # -P: what lies in the working directory hides no module
-            stdin=source,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdin=input_fd,
+            stdout=output_end,
+            stderr=error_end,
             env=dict(environment),
             start_new_session=True,
             pass_fds=tuple(pass_fds),
         )
-
-
-def _detach(pipe: IO[bytes] | None) -> int:
-    """The descriptor of a pipe, without the file object around it."""
-    assert pipe is not None
-    fd = os.dup(pipe.fileno())
-    pipe.close()
-    return fd
+    except BaseException:
+        streams.close_ours()
+        raise
+    finally:
+        streams.close_theirs()
+    return Child(started.pid, streams.output_fd, streams.error_fd, started.wait)
 
 
 def _cause(status: int) -> str:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from time import monotonic
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from sojourn.domain.replica import ReplicaState
-from sojourn.telemetry.status import FunctionDetail, FunctionSnapshot, FunctionStatus, function_detail, function_status
+from sojourn.telemetry.meter import ColdStart
+from sojourn.telemetry.status import (
+    FunctionDetail,
+    FunctionSnapshot,
+    FunctionStatus,
+    ReplicaStatus,
+    function_detail,
+    function_status,
+)
 
 if TYPE_CHECKING:
     from sojourn.core.controller import Controller
     from sojourn.runtime.output import ReplicaOutput
+    from sojourn.runtime.ports import Launcher
+    from sojourn.runtime.scaling_record import ScalingRecords
     from sojourn.runtime.service import FunctionService
 
 _OUTPUT_LINES_SHOWN = 20
@@ -25,12 +36,26 @@ class PlatformOverview:
         services: The live functions by name.
         controller: Knows the replicas.
         output: What replicas printed.
+        scaling: What was decided on each function's replicas.
+        cold_starts: How long the living replicas took to be ready, by number.
+        launcher: Knows how much memory a replica takes.
     """
 
-    def __init__(self, services: dict[str, FunctionService], controller: Controller, output: ReplicaOutput) -> None:
+    def __init__(
+        self,
+        services: dict[str, FunctionService],
+        controller: Controller,
+        output: ReplicaOutput,
+        scaling: ScalingRecords,
+        cold_starts: Mapping[int, ColdStart],
+        launcher: Launcher,
+    ) -> None:
         self._services = services
         self._controller = controller
         self._output = output
+        self._scaling = scaling
+        self._cold_starts = cold_starts
+        self._launcher = launcher
 
     def functions(self) -> list[FunctionStatus]:
         """One row per function, in order of their names."""
@@ -49,7 +74,16 @@ class PlatformOverview:
             output_schema=manifest.output_schema,
             output=self._output.tail(name, _OUTPUT_LINES_SHOWN),
             start_failure=self._controller.start_failure(name) or None,
+            replica_details=self._replica_details(name),
         )
+
+    def with_memory(self, detail: FunctionDetail) -> FunctionDetail:
+        """The same with the memory of each replica; from any thread, and not from the loop's: it may take a while."""
+        replicas = [
+            msgspec.structs.replace(replica, memory_bytes=self._launcher.memory_bytes(replica.replica_id))
+            for replica in detail.replica_details
+        ]
+        return msgspec.structs.replace(detail, replica_details=replicas)
 
     def snapshots(self) -> list[FunctionSnapshot]:
         """Counters and gauges of every function now."""
@@ -70,14 +104,30 @@ class PlatformOverview:
             queue_depth_late=dispatcher.late_depth,
             replicas=replicas,
             replica_seconds=self._controller.replica_seconds(service.name, monotonic()),
+            scaling_decisions=dict(self._scaling[service.name].decisions),
         )
+
+    def _replica_details(self, name: str) -> list[ReplicaStatus]:
+        now_s = monotonic()
+        return [
+            ReplicaStatus(
+                replica_id=member.replica_id,
+                state=member.state,
+                age_s=now_s - member.started_at_s,
+                cold_start=self._cold_starts.get(member.replica_id),
+            )
+            for member in self._controller.members(name)
+        ]
 
     def _status(self, service: FunctionService) -> FunctionStatus:
         slo = service.manifest.settings.slo
+        scaling = self._scaling[service.name]
         return function_status(
             self._snapshot(service),
             service.meter.recent(monotonic()),
             service.meter.latency_since_start(),
             str(slo) if slo else None,
             service.infeasible,
+            scaling.limits,
+            scaling.last,
         )

@@ -9,20 +9,26 @@ from pathlib import Path
 from random import SystemRandom
 from time import monotonic
 
+from msgspec import structs
+
 from sojourn.core.admission import QueueBounds
 from sojourn.core.controller import Controller
+from sojourn.core.pool import UNBOUNDED, impossible_claims
 from sojourn.domain.action import (
     ControllerAction,
+    DrainReplica,
     LeaseReplica,
+    RecordScaling,
     ResumeStarts,
-    RevokeReplica,
     StartReplica,
     StopReplica,
     SuspectReplica,
     SuspendStarts,
 )
+from sojourn.domain.demand import DemandReport
 from sojourn.domain.event import (
     ControllerEvent,
+    DemandReported,
     DrainBegan,
     DrainEnded,
     FunctionDeployed,
@@ -32,21 +38,27 @@ from sojourn.domain.event import (
     ReplicaReady,
     ReplicaRevoked,
     ReplicaSuspected,
+    ScaleRequested,
     StartsResumed,
     StartsSuspended,
     Tick,
 )
-from sojourn.domain.function import FunctionManifest
+from sojourn.domain.function import FunctionManifest, FunctionSettings
+from sojourn.domain.resources import Resources
+from sojourn.errors import ConfigurationError
+from sojourn.runtime.idleness import idle_by
 from sojourn.runtime.output import ReplicaOutput
 from sojourn.runtime.overview import PlatformOverview
 from sojourn.runtime.ports import Launcher, ReplicaSpec
 from sojourn.runtime.replica_link import ReplicaLink, ReplicaListener
+from sojourn.runtime.scaling_record import ScalingRecords
 from sojourn.runtime.service import FunctionService
 from sojourn.telemetry.edges import common_edges_s
+from sojourn.telemetry.events import PlatformEvents
 from sojourn.telemetry.journal import Journal
-from sojourn.telemetry.log import EventLog
-from sojourn.telemetry.meter import FunctionMeter
+from sojourn.telemetry.meter import ColdStart, FunctionMeter
 from sojourn.wire.message import Done, Drain, Fatal, Message, Ready
+from sojourn.wire.spec import accelerators_seen
 
 _STOP_GRACE_S = 5.0
 _EXIT_GRACE_S = 0.5
@@ -61,9 +73,10 @@ class Platform:
     Args:
         launcher: Starts replica processes.
         run_dir: Private directory (0700) for the replica socket.
-        event_log: Told of what happens to replicas.
+        events: Told of what happens to replicas and functions.
         output: Keeps what replicas print (also given to the launcher).
         bounds: Limits of each function's queue.
+        capacity: What all replicas share; None sets no bound.
         journal_steps: Steps kept per state machine.
     """
 
@@ -71,16 +84,17 @@ class Platform:
         self,
         launcher: Launcher,
         run_dir: Path,
-        event_log: EventLog,
+        events: PlatformEvents,
         output: ReplicaOutput,
         bounds: QueueBounds | None = None,
+        capacity: Resources | None = None,
         journal_steps: int = 1024,
     ) -> None:
         self.services: dict[str, FunctionService] = {}
-        self.controller = Controller(SystemRandom())
+        self.controller = Controller(SystemRandom(), capacity or UNBOUNDED)
         self.journal = Journal(journal_steps)
         self._launcher = launcher
-        self._log = event_log
+        self._events = events
         self._output = output
         self._bounds = bounds or QueueBounds()
         self._journal_steps = journal_steps
@@ -89,6 +103,9 @@ class Platform:
         self._functions: dict[int, str] = {}  # of every replica that is not gone
         self._links: dict[int, ReplicaLink] = {}
         self._fatal: dict[int, str] = {}
+        self._unwanted: set[int] = set()  # replicas that were well and are to end
+        self._scaling = ScalingRecords(events)
+        self._cold_starts: dict[int, ColdStart] = {}  # of every replica that became ready and is not gone
         self._timer: asyncio.TimerHandle | None = None
         self._changed = asyncio.Event()
         self._is_closing = False
@@ -98,12 +115,19 @@ class Platform:
         await self._listener.start()
 
     def deploy(self, manifests: Iterable[FunctionManifest]) -> None:
-        """Serve these functions from now on and start their replicas."""
+        """Serve these functions from now on and start their replicas.
+
+        Raises:
+            ConfigurationError: A claim is more than there is, or the minima of all do not fit together.
+        """
         manifests = list(manifests)
+        deployed = [service.manifest.settings for service in self.services.values()]
+        self._refuse_impossible([*deployed, *(manifest.settings for manifest in manifests)])
         objectives_s = [m.settings.slo.latency_s for m in manifests if m.settings.slo]
         edges_s = common_edges_s(objectives_s)
         for manifest in manifests:
             name = manifest.name
+            self._scaling.deployed(manifest.settings)
             self.services[name] = FunctionService(
                 manifest,
                 FunctionMeter(name, manifest.revision, edges_s),
@@ -116,11 +140,40 @@ class Platform:
 
     def overview(self) -> PlatformOverview:
         """What the admin port shows."""
-        return PlatformOverview(self.services, self.controller, self._output)
+        return PlatformOverview(
+            self.services, self.controller, self._output, self._scaling, self._cold_starts, self._launcher
+        )
+
+    def scale(self, function: str, min_replicas: int | None = None, max_replicas: int | None = None) -> None:
+        """Change the floor, the ceiling or both of a function's replicas from now on; None leaves one as it is.
+
+        It holds until the function is deployed again or the server ends.
+
+        Raises:
+            UnknownFunctionError: No such function is deployed.
+            ConfigurationError: A limit is out of range, the floor would lie above the ceiling, or the floors of all
+                functions would not fit the pool; nothing changes.
+        """
+        limits = self._scaling.changed(function, min_replicas, max_replicas)
+        floors = {**self._scaling.floors(), function: limits.min_replicas}
+        self._refuse_impossible(
+            structs.replace(service.manifest.settings, min_replicas=floors[name], max_replicas=None)
+            for name, service in self.services.items()
+        )
+        self._scaling.limit(function, limits)
+        self._step(ScaleRequested(function, min_replicas, max_replicas))
+
+    def _refuse_impossible(self, functions: Iterable[FunctionSettings]) -> None:
+        faults = impossible_claims(functions, self.controller.capacity)
+        if faults:
+            raise ConfigurationError("\n".join(faults))
 
     def is_ready(self) -> bool:
-        """Whether every function has a replica that takes work."""
-        return not self._is_closing and all(service.dispatcher.replicas_ready for service in self.services.values())
+        """Whether every function has a replica that takes work, or rests without one until it is called."""
+        return not self._is_closing and all(
+            service.dispatcher.replicas_ready or not self.controller.target(name)
+            for name, service in self.services.items()
+        )
 
     async def first_start(self) -> dict[str, str]:
         """Wait until each function has a ready replica or its first start failed; the failures by name."""
@@ -140,26 +193,11 @@ class Platform:
         for service in self.services.values():
             service.happened(DrainBegan())
         give_up_at_s = monotonic() + limit_s
-        is_done = await self._idle_by(give_up_at_s)
+        is_done = await idle_by(self.services.values(), self._changed, give_up_at_s)
         if not is_done:
             for service in self.services.values():
                 service.happened(DrainEnded())
         return is_done
-
-    async def _idle_by(self, give_up_at_s: float) -> bool:
-        """Wait until nothing is in flight; whether that came to pass in time."""
-        while any(service.dispatcher.in_flight for service in self.services.values()):
-            left_s = give_up_at_s - monotonic()
-            if left_s <= 0:
-                return False
-            self._changed.clear()
-            for service in self.services.values():
-                service.on_idle = self._changed.set
-            try:
-                await asyncio.wait_for(self._changed.wait(), left_s)
-            except TimeoutError:
-                return False
-        return True
 
     async def close(self) -> None:
         """End all replicas and stop listening."""
@@ -195,7 +233,7 @@ class Platform:
         elif type(message) is Fatal:
             self._fatal[link.replica_id] = message.cause
             function = self._functions.get(link.replica_id, "")
-            self._log.error("replica.fatal", function=function, replica=link.replica_id, cause=message.cause)
+            self._events.error("replica.fatal", function=function, replica=link.replica_id, cause=message.cause)
             for line in message.traceback.splitlines():
                 self._output.record(function, link.replica_id, "stderr", line)
 
@@ -209,7 +247,7 @@ class Platform:
         self._fatal.setdefault(replica_id, "")
         self.services[function].replica_lost(replica_id)
         if not self._is_closing:
-            self._log.debug("replica.link_closed", function=function, replica=replica_id, cause=cause)
+            self._events.log.debug("replica.link_closed", function=function, replica=replica_id, cause=cause)
             # It is most likely exiting by itself; let it say how before we end it.
             asyncio.get_running_loop().call_later(_EXIT_GRACE_S, self._end_if_alive, replica_id)
 
@@ -220,14 +258,17 @@ class Platform:
     def _replica_ready(self, link: ReplicaLink, ready: Ready) -> None:
         replica_id = link.replica_id
         function = self._functions[replica_id]
-        cold_start_s = self.controller.age_s(replica_id, monotonic())
-        self.services[function].meter.cold_start(cold_start_s, ready.import_s, ready.load_s, ready.warmup_s)
-        self._log.info(
+        total_s = self.controller.age_s(replica_id, monotonic())
+        meter = self.services[function].meter
+        cold_start = meter.cold_start(total_s, ready.import_s, ready.load_s, ready.warmup_s)
+        self._cold_starts[replica_id] = cold_start
+        self._events.info(
             "replica.ready",
             function=function,
             replica=replica_id,
             pid=link.pid,
-            cold_start_s=round(cold_start_s, 3),
+            cold_start_s=round(total_s, 3),
+            spawn_s=round(cold_start.spawn_s, 3),
             import_s=round(ready.import_s, 3),
             load_s=round(ready.load_s, 3),
             warmup_s=round(ready.warmup_s, 3),
@@ -241,14 +282,18 @@ class Platform:
         if function is None:
             return
         self._tokens.pop(replica_id, None)
+        self._cold_starts.pop(replica_id, None)
         link = self._links.pop(replica_id, None)
         if link is not None:  # the process is gone before its connection told us
             self.services[function].replica_lost(replica_id)
             link.drop("its process exited")
         told = self._fatal.pop(replica_id, "")
         cause = told or cause
+        is_planned = replica_id in self._unwanted and not told
+        self._unwanted.discard(replica_id)
         if not self._is_closing:
-            self._log.warning("replica.exited", function=function, replica=replica_id, cause=cause)
+            tell = self._events.info if is_planned else self._events.warning
+            tell("replica.exited", function=function, replica=replica_id, cause=cause)
             self._step(ReplicaExited(replica_id, cause))
 
     # The services' side (ServiceOwner).
@@ -260,7 +305,12 @@ class Platform:
     def objective_infeasible(self, function: str, why: str) -> None:
         """Say once that an objective cannot be met."""
         remedy = "relax the objective, or make one call faster"
-        self._log.warning("function.infeasible", function=function, cause=why, remedy=remedy)
+        self._events.warning("function.infeasible", function=function, cause=why, remedy=remedy)
+
+    def demand_reported(self, report: DemandReport) -> None:
+        """A dispatcher told of its demand."""
+        if not self._is_closing:
+            self._step(DemandReported(report))
 
     def cause_of(self, function: str) -> str:
         """Why no replica of a function can be had."""
@@ -269,7 +319,7 @@ class Platform:
     def replica_suspected(self, suspect: SuspectReplica) -> None:
         """A replica is not well: the controller decides."""
         function = self._functions.get(suspect.replica_id, "")
-        self._log.warning("replica.suspected", function=function, replica=suspect.replica_id, cause=suspect.cause)
+        self._events.warning("replica.suspected", function=function, replica=suspect.replica_id, cause=suspect.cause)
         self._fatal.setdefault(suspect.replica_id, suspect.cause)
         self._step(ReplicaSuspected(suspect.replica_id, suspect.cause, suspect.is_hung))
 
@@ -296,29 +346,45 @@ class Platform:
     def _perform(self, action: ControllerAction) -> None:
         service = self.services[action.function]
         match action:
-            case StartReplica(replica_id=replica_id):
-                self._start_replica(service, replica_id)
+            case StartReplica(replica_id=replica_id, gpus=gpus):
+                self._start_replica(service, replica_id, gpus)
             case LeaseReplica(replica_id=replica_id):
                 link = self._links.get(replica_id)
                 if link is not None:  # else it died between the two; its exit is on its way
                     service.links[replica_id] = link
                     service.happened(ReplicaLeased(replica_id, service.manifest.slots))
-            case RevokeReplica(replica_id=replica_id):
+            case DrainReplica(replica_id=replica_id):
+                self._events.info("replica.draining", function=service.name, replica=replica_id)
+                self._unwanted.add(replica_id)
                 service.happened(ReplicaRevoked(replica_id))
             case StopReplica(replica_id=replica_id):
-                self._launcher.stop(replica_id, _STOP_GRACE_S)
+                self._stop_replica(service, replica_id)
             case SuspendStarts(cause=cause):
-                self._log.error("function.crash_loop", function=action.function, cause=cause)
+                self._events.error("function.crash_loop", function=action.function, cause=cause)
                 service.happened(StartsSuspended())
             case ResumeStarts():
+                self._events.info("function.recovered", function=action.function)
                 service.happened(StartsResumed())
+            case RecordScaling(decision=decision):
+                self._scaling.decided(decision)
 
-    def _start_replica(self, service: FunctionService, replica_id: int) -> None:
+    def _stop_replica(self, service: FunctionService, replica_id: int) -> None:
+        if self.controller.age_s(replica_id, monotonic()) < service.manifest.settings.start_timeout_s:
+            self._unwanted.add(replica_id)
+        elif replica_id not in self._cold_starts:  # it took too long to be ready: its exit is to say so
+            self._fatal.setdefault(replica_id, self.controller.start_failure(service.name))
+        self._launcher.stop(replica_id, _STOP_GRACE_S)
+
+    def _start_replica(self, service: FunctionService, replica_id: int, gpus: tuple[int, ...]) -> None:
         token = secrets.token_urlsafe(32)
         self._tokens[replica_id] = token
         self._functions[replica_id] = service.name
         spec = ReplicaSpec(
-            replica_id=replica_id, socket_path=self._listener.path, token=token, manifest=service.manifest
+            replica_id=replica_id,
+            socket_path=self._listener.path,
+            token=token,
+            manifest=service.manifest,
+            environment=accelerators_seen(gpus) if self.controller.capacity.gpus else {},
         )
-        self._log.info("replica.starting", function=service.name, replica=replica_id)
+        self._events.info("replica.starting", function=service.name, replica=replica_id)
         self._launcher.start(spec, self._replica_exited)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from sojourn.domain.action import SuspectReplica
+from sojourn.domain.demand import DemandReport
 from sojourn.domain.request import Fault
 from sojourn.wire.message import ContentKind
 from sojourn.wire.spec import ReplicaSpec
@@ -29,6 +30,9 @@ class ServiceOwner(Protocol):
     def lease_returned(self, replica_id: int) -> None:
         """A replica that was taken back is empty."""
 
+    def demand_reported(self, report: DemandReport) -> None:
+        """What the function's dispatcher tells of its demand."""
+
     def replica_suspected(self, suspect: SuspectReplica) -> None:
         """A replica is not well."""
 
@@ -47,6 +51,9 @@ class Launcher(Protocol):
 
     def stop(self, replica_id: int, grace_s: float) -> None:
         """Ask the process to end; after `grace_s` seconds it is killed."""
+
+    def memory_bytes(self, replica_id: int) -> int | None:
+        """Memory a replica takes, in bytes; None if unknown. May take a while, and is called from any thread."""
 
     async def close(self) -> None:
         """Kill whatever is left and wait until all processes are gone."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 from time import monotonic
 
 from sojourn.core.admission import QueueBounds
@@ -46,6 +47,7 @@ _FAULT_CODES = frozenset(
     )
 )
 _SERVER_ERROR = 500
+_TIMER_TICK_S = 0.0005  # timers have a resolution of a millisecond
 _JUDGED_FROM_SAMPLES = 30
 
 
@@ -149,7 +151,7 @@ class FunctionService:
         if wrong:
             link.drop(wrong)
             return
-        self.meter.batch_done(size, done.called_at_s - done.decoded_at_s)
+        self.meter.batch_done(size, done.called_at_s - done.decoded_at_s, now_s)
         self._done = done
         self._done_timing = (
             b', dispatch;dur=%.3f, decode;dur=%.3f, service;dur=%.3f, encode;dur=%.3f, return;dur=%.3f, batch;desc="%d"'
@@ -209,10 +211,15 @@ class FunctionService:
                 self._other(action)
         if self.on_idle is not None and not self.dispatcher.in_flight:
             self.on_idle()
-        wake_at_s = self.dispatcher.next_wake_at_s
+        wake_at_s = self._wake_at_s()
         # A timer that is armed for an earlier instant is left alone: it fires, finds nothing, and re-arms.
-        if wake_at_s is not None and (self._timer is None or wake_at_s < self._timer_at_s):
+        if wake_at_s != inf and (self._timer is None or wake_at_s < self._timer_at_s):
             self._arm(wake_at_s, now_s)
+
+    def _wake_at_s(self) -> float:
+        """When the dispatcher wants to be stepped or to report; infinity if neither."""
+        wake_at_s, report_at_s = self.dispatcher.next_wake_at_s, self.dispatcher.reporter.due_at_s
+        return report_at_s if wake_at_s is None or report_at_s < wake_at_s else wake_at_s
 
     def _arm(self, wake_at_s: float, now_s: float) -> None:
         if self._timer is not None:
@@ -222,14 +229,15 @@ class FunctionService:
 
     def _wake(self) -> None:
         self._timer = None
-        wake_at_s = self.dispatcher.next_wake_at_s
         now_s = self._clock()
-        if wake_at_s is None:
-            return
-        if wake_at_s > now_s + 0.0005:  # timers have a resolution of a millisecond
-            self._arm(wake_at_s, now_s)
-            return
-        self._step(Tick(), max(now_s, wake_at_s))
+        reporter = self.dispatcher.reporter
+        if reporter.due_at_s <= now_s + _TIMER_TICK_S:
+            self._owner.demand_reported(reporter.report(max(now_s, reporter.due_at_s)))
+        wake_at_s = self.dispatcher.next_wake_at_s
+        if wake_at_s is not None and wake_at_s <= now_s + _TIMER_TICK_S:
+            self._step(Tick(), max(now_s, wake_at_s))
+        elif self._timer is None and self._wake_at_s() != inf:
+            self._arm(self._wake_at_s(), now_s)
 
     def _dispatch(self, action: DispatchBatch, now_s: float) -> None:
         calls = self._calls

@@ -10,7 +10,7 @@ from time import monotonic
 from types import FrameType
 from typing import Final
 
-from sojourn.telemetry.log import EventLog
+from sojourn.telemetry.events import PlatformEvents
 
 STALL_S_DEFAULT: Final = 1.0
 _BEATS_PER_STALL: Final = 4
@@ -30,15 +30,16 @@ class StallWatchdog:
     Call `start` on the loop to be watched and `stop` there when done.
 
     Args:
-        event_log: Where stalls are told, from both threads.
+        events: Where stalls are told: by the loop as events, by the thread to the log alone, as only the loop may
+            touch what is kept.
         stall_s: How long the loop may stand still, in seconds, > 0.
         clock: Monotonic seconds.
     """
 
     def __init__(
-        self, event_log: EventLog, stall_s: float = STALL_S_DEFAULT, clock: Callable[[], float] = monotonic
+        self, events: PlatformEvents, stall_s: float = STALL_S_DEFAULT, clock: Callable[[], float] = monotonic
     ) -> None:
-        self._log = event_log
+        self._events = events
         self._stall_s = stall_s
         self._period_s = stall_s / _BEATS_PER_STALL
         self._clock = clock
@@ -77,7 +78,7 @@ class StallWatchdog:
         self._beat_at_s = now_s
         if gap_s > self._stall_s:
             self.stalls += 1
-            self._log.warning("loop.resumed", stood_still_s=round(gap_s, 3))
+            self._events.warning("loop.resumed", stood_still_s=round(gap_s, 3))
         self._beat_timer = self._loop.call_later(self._period_s, self._beat)
 
     def _watch(self) -> None:
@@ -98,7 +99,7 @@ class StallWatchdog:
         `is_whole_process` says that this thread could not run either: the process was stopped, starved of
         processor time, or in C code that held the interpreter's lock; the stack then shows what came after.
         """
-        self._log.error(
+        self._events.log.error(
             "loop.stalled",
             silent_s=round(silent_s, 3),
             is_whole_process=is_whole_process,

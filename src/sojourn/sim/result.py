@@ -6,14 +6,17 @@ from math import ceil, inf
 
 import msgspec
 
+from sojourn.domain.action import Finish
 from sojourn.domain.request import Outcome
+from sojourn.domain.scaling import ScalingDecision
 
 
 class SimulationResult(msgspec.Struct):
     """Counts and times of one run; the transient at its start is not counted.
 
-    `latencies_s` holds those of served requests, in the order they ended. `busy_s` is replica time
-    spent in batches, `wasted_busy_s` the part spent on batches none of whose answers was in time.
+    `latencies_s` holds those of served requests, in the order they ended; `misses` the instants at which
+    requests ended that were not served in time. `replicas` lists (instant, living replicas) at each change,
+    `decisions` what the controller decided and when; `starts` lists (instant, replica) of each start.
     """
 
     sent: int = 0
@@ -23,6 +26,26 @@ class SimulationResult(msgspec.Struct):
     batch_sizes: list[int] = []
     duration_s: float = 0.0
     replica_seconds: float = 0.0
+    replicas_max: int = 0
+    starts: list[tuple[float, int]] = []
+    replicas: list[tuple[float, int]] = []
+    decisions: list[tuple[float, ScalingDecision]] = []
+    misses: list[float] = []
+
+    def count(self, end: Finish, latency_s: float, now_s: float) -> None:
+        """One request ended; `latency_s` is the objective's, or infinity."""
+        self.outcomes[end.outcome] += 1
+        if end.outcome is Outcome.SERVED:
+            self.latencies_s.append(end.latency_s)
+        if end.outcome is Outcome.SERVED and end.latency_s <= latency_s:
+            self.within_slo += 1
+        else:
+            self.misses.append(now_s)
+
+    @property
+    def cold_starts(self) -> int:
+        """How many replicas were started."""
+        return len(self.starts)
 
     @property
     def within_share(self) -> float:

@@ -76,6 +76,11 @@ def _counters(snapshots: list[FunctionSnapshot]) -> Iterator[Metric]:
     cold_starts = CounterMetricFamily(
         "sojourn_cold_starts_total", "Replicas that were started and became ready.", labels=_LABELS
     )
+    scaling = CounterMetricFamily(
+        "sojourn_scaling_decisions_total",
+        "Changes of the wanted number of replicas, by what asked for them.",
+        labels=["function", "cause"],
+    )
     for snapshot in snapshots:
         labels, meter = _labels(snapshot), snapshot.meter
         for outcome, count in meter.requests.items():
@@ -84,7 +89,9 @@ def _counters(snapshots: list[FunctionSnapshot]) -> Iterator[Metric]:
         events.add_metric(labels, meter.slo_events)
         replica_seconds.add_metric(labels, snapshot.replica_seconds)
         cold_starts.add_metric(labels, meter.cold_starts)
-    yield from (requests, good, events, replica_seconds, cold_starts)
+        for cause, count in snapshot.scaling_decisions.items():
+            scaling.add_metric([meter.function, cause], count)
+    yield from (requests, good, events, replica_seconds, cold_starts, scaling)
 
 
 def _histograms(snapshots: list[FunctionSnapshot]) -> Iterator[Metric]:
@@ -102,7 +109,7 @@ def _histograms(snapshots: list[FunctionSnapshot]) -> Iterator[Metric]:
     batch_size = HistogramMetricFamily("sojourn_batch_size", "Items per model call.", labels=_LABELS)
     cold_start = HistogramMetricFamily(
         "sojourn_cold_start_seconds",
-        "Time to start a replica, by phase; total counts from the decision to ready.",
+        "Time to start a replica, by phase; total counts from the decision to ready, spawn is what the others leave.",
         labels=[*_LABELS, "phase"],
     )
     for snapshot in snapshots:

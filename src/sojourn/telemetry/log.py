@@ -94,27 +94,31 @@ class EventLog:
 
     def _text_line(self, at_s: float, level: str, event: str, fields: dict[str, Any]) -> bytes:
         clock = time.strftime("%H:%M:%S", time.localtime(at_s)) + f".{int(at_s % 1 * 1000):03d}"
-        shown = f"{level:<7}"
+        padded = f"{level:<7}"
         if self._has_colour:
-            shown = f"\x1b[{_LEVEL_COLOUR[level]}m{shown}\x1b[0m"
-        words = [clock, shown, _escaped(event), *(f"{_escaped(key)}={_shown(value)}" for key, value in fields.items())]
+            padded = f"\x1b[{_LEVEL_COLOUR[level]}m{padded}\x1b[0m"
+        words = [clock, padded, escaped(event), *(f"{escaped(key)}={shown(value)}" for key, value in fields.items())]
         return _clipped(" ".join(words).encode("utf-8", "backslashreplace"), b"...\n")
 
 
 def _json_line(at_s: float, level: str, event: str, fields: dict[str, Any]) -> bytes:
-    time_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at_s)) + f".{int(at_s % 1 * 1000):03d}Z"
-    head = {"time": time_text, "level": level, "event": _encodable(event)}
-    line = msgspec.json.encode({**head, **{key: _json_value(value) for key, value in fields.items()}}) + b"\n"
+    head = {"time": utc_text(at_s), "level": level, "event": _encodable(event)}
+    line = msgspec.json.encode({**head, **{key: json_value(value) for key, value in fields.items()}}) + b"\n"
     if len(line) <= LINE_BYTES_MAX:
         return line
     # A cut object is not JSON: keep the start of each long value instead.
     share = max(16, (LINE_BYTES_MAX - 256) // (8 * max(1, len(fields))))
-    short = {key[:64]: _shown(value)[:share] for key, value in list(fields.items())[:24]}
+    short = {key[:64]: shown(value)[:share] for key, value in list(fields.items())[:24]}
     return msgspec.json.encode({**head, "event": str(event)[:128], **short, "clipped": True}) + b"\n"
 
 
-def _json_value(value: Any) -> Any:
-    """The value itself if JSON has it, else its text."""
+def utc_text(at_s: float) -> str:
+    """An instant (seconds since the epoch) as ISO 8601 in UTC, to the millisecond: `2026-01-31T12:00:00.250Z`."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at_s)) + f".{int(at_s % 1 * 1000):03d}Z"
+
+
+def json_value(value: Any) -> Any:
+    """The value itself if JSON has it, else its text; never raises."""
     if value is None or isinstance(value, bool | int | float):
         return value if not isinstance(value, int) or abs(value) < 2**63 else str(value)
     if isinstance(value, str):
@@ -137,17 +141,18 @@ def _text(value: Any) -> str:
         return f"<{type(value).__name__}: no text, {type(err).__name__}>"
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A field's value in a text line: escaped, in quotes if it could be read as more than one word."""
     if isinstance(value, float):
         return f"{value:.6g}"
-    text = _escaped(_text(value))
+    text = escaped(_text(value))
     if not text or any(character in text for character in ' "='):
         return '"' + text.replace('"', '\\"') + '"'
     return text
 
 
-def _escaped(text: str) -> str:
-    """The text with everything unprintable as an escape sequence."""
+def escaped(text: str) -> str:
+    """The text with everything unprintable as an escape sequence, so that a terminal stays sane."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -14,7 +14,7 @@ from sojourn.telemetry.quantile import LogHistogram
 from sojourn.telemetry.window import RollingMinute
 
 _SERVED = Outcome.SERVED
-COLD_START_PHASES = ("import", "load", "warmup", "total")
+COLD_START_PHASES = ("spawn", "import", "load", "warmup", "total")
 
 
 class Quantiles(msgspec.Struct, frozen=True):
@@ -27,12 +27,32 @@ class Quantiles(msgspec.Struct, frozen=True):
 class Recent(msgspec.Struct, frozen=True, kw_only=True):
     """The last minute of a function.
 
-    `within_slo` is good over counted requests, None if there were none; the rate counts every arrival.
+    `within_slo` is good over counted requests, None if there were none; the rate counts every arrival;
+    `batch_size_mean` is items over model calls, None if there was no call.
     """
 
     arrival_rate_per_s: float
     within_slo: float | None
     latency_s: Quantiles
+    batch_size_mean: float | None = None
+
+
+class ColdStart(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a replica took from the decision to start it until it was ready, in seconds, and in which phases.
+
+    Args:
+        spawn_s: To start or fork the process and to dial in: what the other phases leave of the total.
+        import_s: To import the code; 0 if a fork server had done so before.
+        load_s: To load the model; 0 if a fork server had done so before.
+        warmup_s: To warm it up; as above.
+        total_s: All of it.
+    """
+
+    spawn_s: float
+    import_s: float
+    load_s: float
+    warmup_s: float
+    total_s: float
 
 
 class MeterSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,15 +164,30 @@ class FunctionMeter:
                 cell.slo_events += 1
                 cell.slo_good += within_slo
 
-    def batch_done(self, size: int, service_s: float) -> None:
-        """A model call of `size` items ended after `service_s` seconds."""
+    def batch_done(self, size: int, service_s: float, now_s: float | None = None) -> None:
+        """A model call of `size` items ended after `service_s` seconds.
+
+        Without `now_s`, the instant it ended (monotonic seconds), the last minute leaves it out.
+        """
         self._batch_sizes.observe(size)
         self._service_times.observe(service_s)
+        if now_s is not None:
+            cell = self._minute.current(now_s)
+            cell.batches += 1
+            cell.batched_items += size
 
-    def cold_start(self, total_s: float, import_s: float = 0.0, load_s: float = 0.0, warmup_s: float = 0.0) -> None:
-        """A replica became ready `total_s` seconds after the decision to start it; the rest are phases of it."""
-        for phase, value_s in zip(COLD_START_PHASES, (import_s, load_s, warmup_s, total_s), strict=True):
+    def cold_start(
+        self, total_s: float, import_s: float = 0.0, load_s: float = 0.0, warmup_s: float = 0.0
+    ) -> ColdStart:
+        """A replica became ready `total_s` seconds after the decision to start it; the rest are phases of it.
+
+        Returns:
+            All phases; what the given ones leave of the total is `spawn_s`.
+        """
+        spawn_s = max(0.0, total_s - import_s - load_s - warmup_s)
+        for phase, value_s in zip(COLD_START_PHASES, (spawn_s, import_s, load_s, warmup_s, total_s), strict=True):
             self._cold_starts[phase].observe(value_s)
+        return ColdStart(spawn_s=spawn_s, import_s=import_s, load_s=load_s, warmup_s=warmup_s, total_s=total_s)
 
     def snapshot(self) -> MeterSnapshot:
         """All counters as plain data that later traffic does not change."""
@@ -182,10 +217,12 @@ class FunctionMeter:
         for cell in cells:
             latency.merge(cell.latency)
         events = sum(cell.slo_events for cell in cells)
+        batches = sum(cell.batches for cell in cells)
         return Recent(
             arrival_rate_per_s=sum(cell.arrivals for cell in cells) / self._minute.covered_s(now_s),
             within_slo=sum(cell.slo_good for cell in cells) / events if events else None,
             latency_s=_quantiles(latency),
+            batch_size_mean=sum(cell.batched_items for cell in cells) / batches if batches else None,
         )
 
     def latency_since_start(self) -> Quantiles:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from sojourn.domain.replica import ReplicaState
-from sojourn.telemetry.meter import MeterSnapshot, Quantiles, Recent
+from sojourn.domain.scaling import ReplicaLimits
+from sojourn.telemetry.meter import ColdStart, MeterSnapshot, Quantiles, Recent
 
 
 class FunctionSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,6 +21,7 @@ class FunctionSnapshot(msgspec.Struct, frozen=True, kw_only=True):
         queue_depth_late: Those of them whose deadline can no longer be met.
         replicas: Replicas by state.
         replica_seconds: Replica time used since start, from start decision to exit, in seconds.
+        scaling_decisions: Changes of the wanted number of replicas since start, by cause.
     """
 
     meter: MeterSnapshot
@@ -26,6 +29,25 @@ class FunctionSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     queue_depth_late: int = 0
     replicas: dict[ReplicaState, int] = {}
     replica_seconds: float = 0.0
+    scaling_decisions: dict[str, int] = {}
+
+
+class LastScaling(msgspec.Struct, frozen=True, kw_only=True):
+    """The latest change of a function's wanted number of replicas.
+
+    Args:
+        at: When it was decided, in UTC, such as "2026-01-31T12:00:00.250Z".
+        before: Replicas wanted until then.
+        after: Replicas wanted since.
+        cause: Who or what asked for it (`sojourn.domain.scaling.SCALING_CAUSES`).
+        why: The figures behind it, in one line.
+    """
+
+    at: str
+    before: int
+    after: int
+    cause: str
+    why: str
 
 
 class FunctionStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +63,8 @@ class FunctionStatus(msgspec.Struct, frozen=True, kw_only=True):
         within_slo: Share of counted requests within the objective since start; None if there were none.
         latency_s: Latency of served requests since start.
         recent: The last minute.
+        limits: The floor and ceiling of replicas in force.
+        last_scaling: The latest change of the wanted number of replicas; None if there was none.
         infeasible: Why the objective cannot be met even by one item alone; None while it can.
     """
 
@@ -53,7 +77,27 @@ class FunctionStatus(msgspec.Struct, frozen=True, kw_only=True):
     within_slo: float | None
     latency_s: Quantiles
     recent: Recent
+    limits: ReplicaLimits = ReplicaLimits()
+    last_scaling: LastScaling | None = None
     infeasible: str | None = None
+
+
+class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One replica that has not ended.
+
+    Args:
+        replica_id: Its number; its lines in the log carry it.
+        state: Where it is in its life.
+        age_s: Time since the decision to start it, in seconds.
+        cold_start: How long it took to be ready; None while it is not.
+        memory_bytes: Memory it takes, pages shared with others counted in part (PSS); None where that is unknown.
+    """
+
+    replica_id: int
+    state: ReplicaState
+    age_s: float
+    cold_start: ColdStart | None = None
+    memory_bytes: int | None = None
 
 
 class FunctionDetail(FunctionStatus, frozen=True, kw_only=True):
@@ -65,6 +109,7 @@ class FunctionDetail(FunctionStatus, frozen=True, kw_only=True):
         output_schema: JSON schema of one result.
         output: Last lines the replicas wrote to standard output and error, oldest first.
         start_failure: Why the last replica could not start; None if the last start succeeded.
+        replica_details: The replicas one by one, in the order of their numbers.
     """
 
     settings: dict[str, Any]
@@ -72,10 +117,17 @@ class FunctionDetail(FunctionStatus, frozen=True, kw_only=True):
     output_schema: dict[str, Any]
     output: list[str] = []
     start_failure: str | None = None
+    replica_details: list[ReplicaStatus] = []
 
 
 def function_status(
-    snapshot: FunctionSnapshot, recent: Recent, latency_s: Quantiles, slo: str | None, infeasible: str | None = None
+    snapshot: FunctionSnapshot,
+    recent: Recent,
+    latency_s: Quantiles,
+    slo: str | None,
+    infeasible: str | None = None,
+    limits: ReplicaLimits | None = None,
+    last_scaling: LastScaling | None = None,
 ) -> FunctionStatus:
     """Build the row of a function from what was measured.
 
@@ -85,6 +137,8 @@ def function_status(
         latency_s: Since start, from `FunctionMeter.latency_since_start`.
         slo: The objective as text, or None.
         infeasible: Why it cannot be met, or None.
+        limits: Floor and ceiling of replicas in force.
+        last_scaling: The latest change of the wanted number of replicas, if any.
     """
     meter = snapshot.meter
     return FunctionStatus(
@@ -97,6 +151,8 @@ def function_status(
         within_slo=meter.slo_good / meter.slo_events if meter.slo_events else None,
         latency_s=latency_s,
         recent=recent,
+        limits=limits or ReplicaLimits(),
+        last_scaling=last_scaling,
         infeasible=infeasible,
     )
 
@@ -109,6 +165,7 @@ def function_detail(
     output_schema: dict[str, Any],
     output: list[str],
     start_failure: str | None,
+    replica_details: Sequence[ReplicaStatus] = (),
 ) -> FunctionDetail:
     """Add what only the detail page shows to a function's row."""
     return FunctionDetail(
@@ -118,4 +175,5 @@ def function_detail(
         output_schema=output_schema,
         output=output,
         start_failure=start_failure,
+        replica_details=list(replica_details),
     )

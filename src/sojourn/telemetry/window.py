@@ -11,15 +11,17 @@ CELLS = 6
 
 
 class Cell:
-    """Ten seconds of traffic: arrivals, latencies of served requests, good and all SLO events."""
+    """Ten seconds of traffic: arrivals, latencies of served requests, good and all SLO events, batches."""
 
-    __slots__ = ("arrivals", "ends_at_s", "latency", "slo_events", "slo_good")
+    __slots__ = ("arrivals", "batched_items", "batches", "ends_at_s", "latency", "slo_events", "slo_good")
 
     def __init__(self, ends_at_s: float) -> None:
         self.ends_at_s = ends_at_s
         self.arrivals = 0
         self.slo_good = 0
         self.slo_events = 0
+        self.batches = 0
+        self.batched_items = 0
         self.latency = LogHistogram()
 
 

@@ -1,4 +1,4 @@
-"""What a replica is told before it can dial in."""
+"""What a replica is told before it can dial in, and what a fork server and its launcher tell each other."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import msgspec
 
 from sojourn.domain.function import FunctionManifest
 from sojourn.wire.frame import MAX_FRAME_BYTES
+
+
+def accelerators_seen(gpus: tuple[int, ...]) -> dict[str, str]:
+    """The variables by which a replica sees these accelerators (by number) and no others."""
+    return {"CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus))}
 
 
 class ReplicaSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,3 +33,57 @@ class ReplicaSpec(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, str] = {}
     launcher_pid: int = 0
     max_frame_bytes: int = MAX_FRAME_BYTES
+
+
+class ForkServerSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """All a new fork server is told, on its standard input.
+
+    Args:
+        manifest: The function whose code it imports; with `share="fork"` it loads the model too.
+        launcher_pid: The process that it does not outlive, and whose children its replicas become.
+        control_fd: Its end of a socket pair (`SOCK_SEQPACKET`): `Prepared` goes out, each `ForkRequest` comes in.
+    """
+
+    manifest: FunctionManifest
+    launcher_pid: int
+    control_fd: int
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """The fork server has imported the code, and loaded the model if that is to be shared.
+
+    Args:
+        import_s: Time of the import, in seconds.
+        load_s: Time to load a shared model, in seconds.
+        warmup_s: Time to warm it up, in seconds.
+        failure: Why there is nothing to serve; its replicas will say so themselves. Empty if all is well.
+        why_not: Why it cannot be forked, in words; empty if it can.
+    """
+
+    import_s: float
+    load_s: float
+    warmup_s: float
+    failure: str = ""
+    why_not: str = ""
+
+
+class ForkRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Fork one replica. Four descriptors come with it: a socket for `Birth`, then its standard streams.
+
+    Args:
+        asked_at_s: When the replica was asked for, in monotonic seconds: what the fork server did before costs it nothing.
+    """
+
+    asked_at_s: float
+
+
+class Birth(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a `ForkRequest`; a replica that was born waits for one byte before it goes on.
+
+    Args:
+        pid: Its process id; 0 if there is none.
+        why_not: Why it was not forked, in words.
+    """
+
+    pid: int = 0
+    why_not: str = ""

@@ -47,7 +47,7 @@ class ServerProcess:
         environment = {**os.environ, "XDG_STATE_HOME": str(directory / "state")}
         ports = () if any("port" in option for option in options) else ("--port", "0", "--admin-port", "0")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "sojourn.cli.main", "serve", target, *ports, *options],
+            [sys.executable, "-m", "sojourn.cli.main", "serve", target, *ports, "--cpus", "64", *options],
             cwd=directory,
             env=environment,
             stdout=subprocess.PIPE,

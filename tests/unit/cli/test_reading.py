@@ -13,7 +13,7 @@ def test_list_shows_a_row_per_function(sojourn, urls):
     """The table carries name, objective and readiness, also when piped."""
     done = sojourn("list", "--admin-url", urls[1])
     assert done.returncode == 0
-    heading, double, echo = done.stdout.decode().splitlines()
+    heading, double, echo, *_ = done.stdout.decode().splitlines()
     assert heading.split()[:3] == ["function", "revision", "objective"]
     assert double.startswith("double ")
     assert "99% < 500ms" in double
@@ -42,6 +42,19 @@ def test_describe_shows_quantities_as_people_read_them(sojourn, urls):
     for line in ("slo: 99% < 500ms", "  timeout: 5 s", "  start_timeout: 60 s", "  threads: 1", "  memory: -"):
         assert line in lines
     assert "null" not in "\n".join(lines)
+
+
+def test_describe_shows_each_replica(sojourn, urls):
+    """Its memory and the phases of its cold start, which add up; for people on one line."""
+    (replica,) = json.loads(sojourn("describe", "double", "--json", "--admin-url", urls[1]).stdout)["replica_details"]
+    cold_start = replica["cold_start"]
+    total_s = cold_start.pop("total_s")
+    assert total_s == pytest.approx(sum(cold_start.values()))
+    assert set(cold_start) == {"spawn_s", "import_s", "load_s", "warmup_s"}
+    assert replica["memory_bytes"] > 2**20
+    text = sojourn("describe", "double", "--admin-url", urls[1]).stdout.decode()
+    assert f"replica {replica['replica_id']}: ready, started " in text
+    assert " MiB, ready after " in text
 
 
 def test_an_inference_port_is_recognised(sojourn, urls):

@@ -14,14 +14,12 @@ import pytest
 import uvloop
 
 from sojourn.control.connection import ConnectionBounds
-from sojourn.control.server import AdminServer
 from sojourn.errors import ConfigurationError
-from sojourn.telemetry.log import EventLog
 
 _SPEC = spec_from_file_location("overview", Path(__file__).with_name("overview.py"))
 _MODULE = module_from_spec(_SPEC)
 _SPEC.loader.exec_module(_MODULE)
-SmallOverview = _MODULE.SmallOverview
+admin_server = _MODULE.admin_server
 
 UNFINISHED = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nX-More: "
 
@@ -30,7 +28,7 @@ def with_server(question, **bounds):
     """What `question(port)` returns, asked in a thread while an admin port with these bounds serves."""
 
     async def main():
-        server = AdminServer(SmallOverview(), EventLog(), bounds=ConnectionBounds(**bounds))
+        server = admin_server(bounds=ConnectionBounds(**bounds))
         _, port = await server.start("127.0.0.1", 0)
         try:
             return await asyncio.to_thread(question, port)

@@ -16,14 +16,13 @@ import uvloop
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from sojourn.control.server import AdminServer
 from sojourn.errors import StartError
 from sojourn.telemetry.log import EventLog
 
 _SPEC = spec_from_file_location("overview", Path(__file__).with_name("overview.py"))
 _MODULE = module_from_spec(_SPEC)
 _SPEC.loader.exec_module(_MODULE)
-SmallOverview = _MODULE.SmallOverview
+SmallOverview, admin_server = _MODULE.SmallOverview, _MODULE.admin_server
 
 
 class Failing(SmallOverview):
@@ -48,7 +47,7 @@ def served(*questions, overview=None, log=None, **options):
     """Answers of a real server on a uvloop to questions: tuples of arguments of `ask` after the port."""
 
     async def main():
-        server = AdminServer(overview or SmallOverview(), log or EventLog(), **options)
+        server = admin_server(overview, log, **options)
         host, port = await server.start("127.0.0.1", 0)
         assert host == "127.0.0.1"
         try:
@@ -93,6 +92,7 @@ def test_one_function_in_full():
     assert detail["settings"]["cpus"] == 1.0
     assert detail["output"] == ["loading <model>", "ready"]
     assert detail["start_failure"] == "no such file: model.bin"
+    assert [(one["replica_id"], one["memory_bytes"]) for one in detail["replica_details"]] == [(1, 2**26)]
 
 
 def test_output_lines():
@@ -133,7 +133,7 @@ def test_index_links_to_what_is_served_and_carries_no_script():
     page = body.decode()
     assert status == 200
     assert headers["content-type"].startswith("text/html")
-    for link in ("/metrics", "/healthz", "/api/v1/functions/digits", "/api/v1/functions/sums/logs"):
+    for link in ("/metrics", "/api/v1/events", "/healthz", "/api/v1/functions/digits", "/api/v1/functions/sums/logs"):
         assert f'href="{link}"' in page
     assert "<script" not in page
 
@@ -228,7 +228,7 @@ def test_a_port_in_use_is_told_with_the_way_out():
         port = taken.getsockname()[1]
 
         async def main():
-            await AdminServer(SmallOverview(), EventLog()).start("127.0.0.1", port)
+            await admin_server().start("127.0.0.1", port)
 
         with pytest.raises(StartError, match=rf"127.0.0.1:{port} is in use.*--admin-port"):
             asyncio.run(main())
@@ -239,7 +239,7 @@ def test_an_address_that_is_not_ours_is_told(host):
     """A name nobody resolves and an address of another machine both name the flag."""
 
     async def main():
-        await AdminServer(SmallOverview(), EventLog()).start(host, 0)
+        await admin_server().start(host, 0)
 
     with pytest.raises(StartError, match="--admin-host"):
         asyncio.run(main())
@@ -250,7 +250,7 @@ def test_signals_stay_with_the_server():
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
 
     async def main():
-        server = AdminServer(SmallOverview(), EventLog())
+        server = admin_server()
         await server.start("127.0.0.1", 0)
         during = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
         await server.close()
@@ -268,7 +268,7 @@ def test_close_frees_the_port_and_ends_idle_connections():
     """A kept-alive connection does not hold the server up; closing twice does no harm."""
 
     async def main():
-        server = AdminServer(SmallOverview(), EventLog())
+        server = admin_server()
         _, port = await server.start("127.0.0.1", 0)
         idle = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
 
@@ -296,7 +296,7 @@ def test_bytes_that_are_not_http_harm_nobody():
             connection.recv(4096)
 
     async def main():
-        server = AdminServer(SmallOverview(), EventLog())
+        server = admin_server()
         _, port = await server.start("127.0.0.1", 0)
         await asyncio.to_thread(rubbish, port)
         status, _, _ = await asyncio.to_thread(ask, port, "/healthz")

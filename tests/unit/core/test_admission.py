@@ -24,7 +24,7 @@ CAPACITY_PER_S = SERVICE.capacity_per_s(32)
 
 
 def build(observe=None, **options) -> tuple[Dispatcher, Simulation]:
-    settings = FunctionSettings(**{"name": "f", "slo": SLO(0.05), "max_batch_size": 32, **options})
+    settings = FunctionSettings(**{"name": "f", "slo": SLO(0.05), "max_batch_size": 32, "max_replicas": 1, **options})
     dispatcher = Dispatcher(settings, batching_policy(settings.batching), QueueBounds())
     return dispatcher, Simulation(dispatcher, Controller(Random(1)), SERVICE, Random(1), observe)
 
@@ -122,7 +122,7 @@ def test_a_slow_spell_is_forgotten(spell: str, load: float, overload: str):
             counts["all"] += len(ends)
             counts["in time"] += sum(e.outcome is Outcome.SERVED and e.latency_s <= 0.1 for e in ends)
 
-    settings = FunctionSettings(name="f", slo=SLO(0.1), max_batch_size=largest, overload=overload)
+    settings = FunctionSettings(name="f", slo=SLO(0.1), max_batch_size=largest, max_replicas=1, overload=overload)
     dispatcher = Dispatcher(settings, batching_policy(settings.batching))
     service = Slow(alpha_s, beta_s, sigma)
     run = Simulation(dispatcher, Controller(Random(1)), service, Random(1), note)
@@ -133,7 +133,7 @@ def test_a_slow_spell_is_forgotten(spell: str, load: float, overload: str):
 
 def test_an_objective_that_cannot_be_met_is_no_reason_to_idle():
     """One item alone takes three objectives: large batches are answered late, at nearly the replica's capacity."""
-    settings = FunctionSettings(name="f", slo=SLO(0.1), max_batch_size=32, timeout_s=2.0)
+    settings = FunctionSettings(name="f", slo=SLO(0.1), max_batch_size=32, max_replicas=1, timeout_s=2.0)
     dispatcher = Dispatcher(settings, batching_policy(settings.batching))
     service = ModelledService(alpha_s=0.001, beta_s=0.3)
     result = Simulation(dispatcher, Controller(Random(1)), service, Random(1)).run(poisson(70.0, 20.0, Random(2)))

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from sojourn.core.controller import Controller
 from sojourn.domain.action import (
+    DrainReplica,
     LeaseReplica,
+    RecordScaling,
     ResumeStarts,
-    RevokeReplica,
     StartReplica,
     StopReplica,
     SuspendStarts,
@@ -34,11 +35,13 @@ class Steps:
 
     def __init__(self) -> None:
         self.controller = Controller(Random(1))
+        self.decisions = []
 
     def __call__(self, event, now_s):
         actions = self.controller.step(event, now_s)
         self.controller.check(now_s)
-        return actions
+        self.decisions += [action.decision for action in actions if isinstance(action, RecordScaling)]
+        return [action for action in actions if not isinstance(action, RecordScaling)]
 
 
 @pytest.fixture
@@ -123,7 +126,7 @@ def test_removing_a_function_drains_what_serves_and_stops_what_starts(step):
     """A leased replica is taken back first and stopped when empty; one that is starting is stopped."""
     step(FunctionDeployed(function(min_replicas=2)), 0.0)
     step(ReplicaReady(1), 1.0)
-    assert step(FunctionRemoved("f"), 2.0) == [RevokeReplica("f", 1), StopReplica("f", 2)]
+    assert step(FunctionRemoved("f"), 2.0) == [DrainReplica("f", 1), StopReplica("f", 2)]
     assert step(LeaseReturned(1), 3.0) == [StopReplica("f", 1)]
     assert step(ReplicaExited(1), 3.1) == []
     assert step(ReplicaExited(2), 3.2) == []
@@ -150,7 +153,7 @@ def test_a_long_life_ends_the_row_of_failures(step):
 
 def test_waiters_are_told_of_each_crash_loop(step):
     """Suspended, resumed by a replica that became ready, and suspended once more when that did not last."""
-    step(FunctionDeployed(function()), 0.0)
+    step(FunctionDeployed(function(min_replicas=1)), 0.0)
     orders, replica_id = [], 0
     for _ in range(2):
         for _ in range(6):

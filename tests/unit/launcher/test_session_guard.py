@@ -58,10 +58,23 @@ CLOSING = """
 """
 
 
-class Server:
-    """`sojourn serve` of a source, ready."""
+SLOW_IMPORT = """
+    import sojourn, sys, time
 
-    def __init__(self, folder, source):
+    if b"fork_server" in open("/proc/self/cmdline", "rb").read():
+        open({fifo!r}, "w").close()
+        time.sleep(97)
+
+    @sojourn.function
+    def late(items: list[int]) -> list[int]:
+        return items
+"""
+
+
+class Server:
+    """`sojourn serve` of a source, ready unless it is said not to be."""
+
+    def __init__(self, folder, source, *, is_ready=True):
         self.out = folder / "out"
         app = folder / "app.py"
         app.write_text(textwrap.dedent(source))
@@ -72,7 +85,8 @@ class Server:
             stderr=subprocess.DEVNULL,
             cwd=folder,
         )
-        assert self.process.stdout.readline().startswith(b"ready ")
+        if is_ready:
+            assert self.process.stdout.readline().startswith(b"ready ")
 
     def family(self):
         """(pid, pidfd) of the replica, then of its two children."""
@@ -91,8 +105,8 @@ def serve(tmp_path):
     """Starts one server."""
     with contextlib.ExitStack() as stack:
 
-        def start(source):
-            server = Server(tmp_path, source)
+        def start(source, **more):
+            server = Server(tmp_path, source, **more)
             stack.callback(server.close)
             return server
 
@@ -133,6 +147,26 @@ def test_the_guard_ends_with_its_server(serve):
     server.process.kill()
     assert vanished([*family, (guard, pidfd)])
     assert private_kib < 1024
+
+
+@pytest.mark.parametrize("stage", ["importing", "forked"])
+def test_fork_servers_end_with_their_server(serve, stage, tmp_path):
+    """SIGKILL of the server while one imports, and when its replicas serve: none of them is left."""
+    if stage == "forked":
+        server = serve(FAMILY)
+        victims = children_of(server.process.pid)
+        assert sum(b"fork_server" in command_of(pid) for pid in victims) == 1
+    else:
+        fifo = tmp_path / "importing"
+        os.mkfifo(fifo)
+        server = serve(SLOW_IMPORT.format(fifo=str(fifo)), is_ready=False)
+        with fifo.open() as told:
+            told.read()
+        victims = [pid for pid in children_of(server.process.pid) if b"fork_server" in command_of(pid)]
+        assert len(victims) == 1
+    victims = [(int(pid), os.pidfd_open(int(pid))) for pid in victims]
+    server.process.kill()
+    assert vanished(victims)
 
 
 def test_the_authors_close_runs_at_shutdown(serve):
@@ -185,6 +219,11 @@ def guard_of(server_pid):
         int(pid) for pid in children_of(server_pid) if b"trap '' HUP" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
     return guard
+
+
+def command_of(pid):
+    """Command line of a process."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def children_of(pid):

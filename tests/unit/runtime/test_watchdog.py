@@ -14,10 +14,11 @@ PATIENCE_S = 30.0  # how long a test may hang before it fails; nothing waits for
 
 
 class Events:
-    """An event log that a test can wait for, from any thread."""
+    """Events and their log in one that a test can wait for, from any thread."""
 
     def __init__(self):
         self.told = []
+        self.log = self
         self._changed = threading.Condition()
 
     def warning(self, event, **fields):

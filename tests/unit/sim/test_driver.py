@@ -13,6 +13,7 @@ from sojourn.domain.function import FunctionSettings
 from sojourn.domain.objective import SLO
 from sojourn.domain.policy import BATCHING_BY_NAME
 from sojourn.domain.request import Outcome
+from sojourn.domain.resources import Resources
 from sojourn.policy.batching.catalogue import batching_policy
 from sojourn.sim.driver import Simulation
 from sojourn.sim.replica import ModelledService
@@ -21,7 +22,8 @@ from sojourn.workload.arrivals import poisson
 
 def simulation(service, *, batching="slo", seed=1, observe=None, predicts=True, **options) -> Simulation:
     settings = FunctionSettings(
-        **{"name": "f", "slo": SLO(0.1), "max_batch_size": 8, "batching": BATCHING_BY_NAME[batching], **options}
+        **{"name": "f", "slo": SLO(0.1), "max_batch_size": 8, "batching": BATCHING_BY_NAME[batching], **options},
+        max_replicas=max(options.get("min_replicas", 1), 1),
     )
     dispatcher = Dispatcher(settings, batching_policy(settings.batching), QueueBounds(predicts=predicts))
     return Simulation(dispatcher, Controller(Random(seed)), service, Random(seed), observe)
@@ -95,3 +97,29 @@ def test_past_saturation_the_default_does_not_collapse():
     assert goodput["slo", True] > 0.95
     assert goodput["slo", False] > 0.95
     assert goodput["latency", False] < 0.2
+
+
+def test_functions_share_a_pool_and_each_has_its_own_result():
+    """Two cores for two functions: what is wanted of both is told, and neither gets the other's requests."""
+    dispatchers = [
+        Dispatcher(settings, batching_policy(settings.batching))
+        for settings in (FunctionSettings(name=name, slo=SLO(0.5), max_batch_size=4) for name in ("a", "b"))
+    ]
+    controller = Controller(Random(1), Resources(cpus=2))
+    run = Simulation(dispatchers[0], controller, ModelledService(0.0, 0.010, cold_start_s=1.0), Random(1))
+    run.add(dispatchers[1], ModelledService(0.0, 0.030, cold_start_s=2.0))
+    results = run.run_all({"a": [3.0, 4.0, 5.0], "b": [3.0, 3.5]})
+    assert [results[name].sent for name in ("a", "b")] == [3, 2]
+    assert results["a"].latencies_s == [pytest.approx(0.010)] * 3
+    assert results["b"].latencies_s == [pytest.approx(0.030)] * 2
+    assert run.result is results["a"]
+    assert controller.held == Resources(cpus=2)
+
+
+def test_decisions_and_replica_counts_are_kept_with_their_instants():
+    """The first start, and what came of it; the replica-seconds end with the last arrival."""
+    result = simulation(ModelledService(0.0, 0.010, cold_start_s=1.0)).run([1.5, 4.0])
+    assert [(at_s, decision.after) for at_s, decision in result.decisions] == [(0.0, 1)]
+    assert result.replicas == [(0.0, 1)]
+    assert (result.cold_starts, result.replicas_max) == (1, 1)
+    assert result.replica_seconds == pytest.approx(4.0)

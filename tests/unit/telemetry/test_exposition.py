@@ -31,6 +31,7 @@ def snapshots():
             queue_depth_late=2,
             replicas={ReplicaState.READY: 2},
             replica_seconds=12.5,
+            scaling_decisions={"policy": 3, "scale command": 1},
         )
         found.append(snapshot)
     return found
@@ -65,6 +66,8 @@ def test_every_family_is_read_back_with_its_values(accept, reader):
     assert value("sojourn_cold_starts_total") == 1
     assert value("sojourn_queue_depth") == 7
     assert value("sojourn_queue_depth_late") == 2
+    assert values["sojourn_scaling_decisions_total", ("cause", "policy"), ("function", "digits")] == 3
+    assert values["sojourn_scaling_decisions_total", ("cause", "scale command"), ("function", "sums")] == 1
     assert value("sojourn_replicas", state="ready") == 2
     assert value("sojourn_replicas", state="starting") == 0
     assert value("sojourn_request_duration_seconds_bucket", le="0.1") == 1
@@ -85,7 +88,7 @@ def test_both_functions_share_one_family(accept, reader):
     """No family is announced twice, whatever the number of functions."""
     names = [family.name for family in reader(render(snapshots(), accept)[0].decode())]
     assert len(names) == len(set(names))
-    assert len([name for name in names if name.startswith("sojourn_")]) == 13
+    assert len([name for name in names if name.startswith("sojourn_")]) == 14
 
 
 @pytest.mark.parametrize(("accept", "reader"), READERS)

@@ -60,12 +60,12 @@ def test_batches_are_counted_by_size_and_service_time():
 
 
 def test_cold_starts_are_counted_once_and_timed_by_phase():
-    """One replica that became ready is one cold start with four times."""
+    """One replica that became ready is one cold start with five times; what is left of the total is the spawn."""
     meter = new_meter()
     meter.cold_start(2.0, import_s=1.0, load_s=0.5, warmup_s=0.25)
     snapshot = meter.snapshot()
     assert snapshot.cold_starts == 1
-    assert [snapshot.cold_start_s[phase].sum for phase in COLD_START_PHASES] == [1.0, 0.5, 0.25, 2.0]
+    assert [snapshot.cold_start_s[phase].sum for phase in COLD_START_PHASES] == [0.25, 1.0, 0.5, 0.25, 2.0]
 
 
 def test_snapshot_does_not_change_afterwards():
@@ -100,3 +100,13 @@ def test_requests_ended_without_an_instant_count_since_start_only():
     meter.finished(Outcome.SERVED, 0.2, 0.0, True)
     assert meter.recent(10.0).latency_s.p50 is None
     assert meter.latency_since_start().p50 == pytest.approx(0.2, rel=0.011)
+
+
+def test_mean_batch_of_the_last_minute():
+    """Items over calls; unknown while there was no call, and again a minute later."""
+    meter = new_meter()
+    assert meter.recent(1000.0).batch_size_mean is None
+    for size in (2, 3, 7):
+        meter.batch_done(size, 0.02, 1000.0)
+    assert meter.recent(1009.0).batch_size_mean == 4.0
+    assert meter.recent(1075.0).batch_size_mean is None

@@ -33,4 +33,5 @@ def test_detail_repeats_the_row_and_encodes():
     )
     row, full = (msgspec.json.decode(msgspec.json.encode(one)) for one in (status, detail))
     assert row.items() <= full.items()
-    assert set(full) - set(row) == {"settings", "input_schema", "output_schema", "output", "start_failure"}
+    more = {"settings", "input_schema", "output_schema", "output", "start_failure", "replica_details"}
+    assert set(full) - set(row) == more

@@ -1,0 +1,115 @@
+"""Functions as a table for people: the columns of `list` and `top`, and the texts in them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sojourn.domain.objective import parse_slo
+from sojourn.errors import ObjectiveError
+from sojourn.report.axis import number_text, share_text
+from sojourn.telemetry.log import escaped
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+Row = dict[str, Any]  # one function as `GET /api/v1/functions` tells it
+_WIDTH_PIPED = 200
+_NAME_CHARACTERS = 20
+_WHOLE_NAMES_FROM_WIDTH = 110
+
+
+class Column(NamedTuple):
+    """One column: its heading, its text for a function, and when it is shown.
+
+    `from_width` is the least width of the terminal, in characters; narrower ones do without it.
+    """
+
+    heading: str
+    cell: Callable[[Row], str]
+    is_number: bool = True
+    from_width: int = 0
+    style: Callable[[Row], str] = lambda _: ""
+
+
+def output_console() -> Console:
+    """Standard output as rich sees it; piped output has no width of its own, there nothing is cut."""
+    from rich.console import Console  # noqa: PLC0415 (rich takes 30 ms; `--json` does not need it)
+
+    has_width = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(width=None if has_width else _WIDTH_PIPED)
+
+
+def function_table(width: int, columns: Sequence[Column], functions: Iterable[Row]) -> Table:
+    """The functions in rows, with those columns that a terminal of this width has room for; the first is the name."""
+    from rich.table import Table  # noqa: PLC0415 (as above)
+    from rich.text import Text  # noqa: PLC0415 (as above)
+
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    shown = [column for column in columns if width >= column.from_width]
+    for column in shown:
+        table.add_column(column.heading, justify="right" if column.is_number else "left", no_wrap=True)
+    if width < _WHOLE_NAMES_FROM_WIDTH:
+        table.columns[0].max_width = _NAME_CHARACTERS
+    for function in functions:
+        table.add_row(*(Text(column.cell(function), column.style(function)) for column in shown))
+    return table
+
+
+def share_or_dash(value: float | None) -> str:
+    """A share as a percentage; a dash where nothing was counted."""
+    return "-" if value is None else share_text(value)
+
+
+def rate(function: Row) -> str:
+    """Arrivals per second over the last minute."""
+    return number_text(round(function["recent"]["arrival_rate_per_s"], 1))
+
+
+def replicas(function: Row) -> str:
+    """Replicas by state, such as `3 +2 -1`: ready, starting and draining."""
+    by_state = function["replicas"]
+    signs = (("+", by_state.get("starting", 0)), ("-", by_state.get("draining", 0)))
+    return " ".join([str(by_state.get("ready", 0)), *(f"{sign}{count}" for sign, count in signs if count)])
+
+
+def batch_size(function: Row) -> str:
+    """Mean items per model call over the last minute."""
+    mean = function["recent"].get("batch_size_mean")
+    return "-" if mean is None else f"{mean:.1f}"
+
+
+def last_scaling(function: Row) -> str:
+    """The latest change of the wanted replicas with its reason; a dash if there was none."""
+    last = function.get("last_scaling")
+    if not last:
+        return "-"
+    return escaped(f"{clock_text(last['at'])} {last['before']} -> {last['after']}: {last['why']}")
+
+
+def within_style(function: Row) -> str:
+    """Red for a last minute that missed the objective, green for one that held it."""
+    share, objective = function["recent"].get("within_slo"), objective_share(function)
+    if share is None or objective is None:
+        return ""
+    return "green" if share >= objective else "bold red"
+
+
+def objective_share(function: Row) -> float | None:
+    """The share a function promised; None if it promised nothing, or in words of another version."""
+    try:
+        return parse_slo(function["slo"]).objective if function["slo"] else None
+    except ObjectiveError:
+        return None
+
+
+def clock_text(at: str) -> str:
+    """The time of day here of an instant as the API tells it; the text itself if it tells it otherwise."""
+    try:
+        return datetime.fromisoformat(at).astimezone().strftime("%H:%M:%S")
+    except ValueError:
+        return escaped(at)

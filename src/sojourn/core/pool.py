@@ -1,0 +1,117 @@
+"""What the machine has, what living replicas hold of it, and which accelerators they see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import inf
+
+from sojourn.domain.function import FunctionSettings
+from sojourn.domain.resources import Resources, claim_of
+
+_WHOLE = 1.0
+_ROUNDING = 1e-9
+
+UNBOUNDED = Resources(inf, 0.0, 2**63 - 1)
+
+
+class Pool:
+    """One amount of resources shared by all functions; a replica holds its claim until its process is gone.
+
+    Whole accelerators are given one to one; a claim below one shares the first with room for it.
+
+    Args:
+        capacity: What there is.
+    """
+
+    def __init__(self, capacity: Resources) -> None:
+        self.capacity = capacity
+        self.held = Resources()
+        self._holders: dict[int, tuple[Resources, dict[int, float]]] = {}
+        self._gpus_left = [_WHOLE] * int(capacity.gpus)
+
+    def has_room(self, claim: Resources) -> bool:
+        """Whether one more replica of this claim could start now."""
+        return self.held.plus(claim).fits(self.capacity) and self._gpus_for(claim.gpus) is not None
+
+    def take(self, replica_id: int, claim: Resources) -> tuple[int, ...]:
+        """Hold a claim for a replica; the numbers of its accelerators.
+
+        Raises:
+            ValueError: There is no room.
+        """
+        gpus = self._gpus_for(claim.gpus)
+        if gpus is None or not self.held.plus(claim).fits(self.capacity):
+            raise ValueError(f"no room for {claim} in {self.capacity}, of which {self.held} is held")
+        for number, share in gpus.items():
+            self._gpus_left[number] -= share
+        self.held = self.held.plus(claim)
+        self._holders[replica_id] = (claim, gpus)
+        return tuple(gpus)
+
+    def release(self, replica_id: int) -> None:
+        """A replica's process is gone."""
+        claim, gpus = self._holders.pop(replica_id)
+        for number, share in gpus.items():
+            self._gpus_left[number] += share
+        # Summed anew: what is added and taken away a million times must not drift.
+        self.held = Resources()
+        for claim, _ in self._holders.values():
+            self.held = self.held.plus(claim)
+
+    def most_of(self, claim: Resources) -> int:
+        """How many replicas of this claim the empty pool would hold."""
+        share = claim.largest_share_of(self.capacity)
+        return 10_000 if share <= 0.0 else int(1.0 / share + _ROUNDING)
+
+    def most_beside(self, others: Resources, claim: Resources, wanted: int) -> int:
+        """How many of `wanted` replicas of this claim the pool holds beside what `others` claim together."""
+        count = min(wanted, self.most_of(claim))
+        while count > 0 and not others.plus(claim, count).fits(self.capacity):
+            count -= 1
+        return count
+
+    def _gpus_for(self, wanted: float) -> dict[int, float] | None:
+        """Which accelerators a claim would get, by number; None if there are not enough."""
+        if wanted <= 0.0:
+            return {}
+        if wanted < _WHOLE:
+            for number, left in enumerate(self._gpus_left):
+                if left + _ROUNDING >= wanted:
+                    return {number: wanted}
+            return None
+        whole = [number for number, left in enumerate(self._gpus_left) if left + _ROUNDING >= _WHOLE]
+        count = int(wanted - _ROUNDING) + 1  # 1.5 accelerators are two that nobody else gets
+        return dict.fromkeys(whole[:count], _WHOLE) if len(whole) >= count else None
+
+    def check(self, living: Iterable[int]) -> None:
+        """Assert that exactly the living replicas hold something and that it fits."""
+        assert set(self._holders) == set(living)
+        assert self.held.fits(self.capacity)
+        assert all(-_ROUNDING <= left <= _WHOLE + _ROUNDING for left in self._gpus_left)
+
+
+def impossible_claims(functions: Iterable[FunctionSettings], capacity: Resources) -> list[str]:
+    """What of these functions can never run in this pool, and whether their minima fit together; one text each."""
+    faults, minima, parts = [], Resources(), []
+    for settings in functions:
+        claim = claim_of(settings)
+        for name, wanted, has in (
+            ("cpus", claim.cpus, capacity.cpus),
+            ("gpus", claim.gpus, capacity.gpus),
+            ("memory", claim.memory_bytes, capacity.memory_bytes),
+        ):
+            if wanted > has:
+                faults.append(
+                    f"function {settings.name!r}: a replica claims {name}={wanted:g}, the server has {has:g}; "
+                    f"claim less, or serve with a larger --{name}"
+                )
+        if settings.floor_replicas:
+            minima = minima.plus(claim, settings.floor_replicas)
+            parts.append(f"{settings.name} {settings.floor_replicas} x (cpus={claim.cpus:g}, gpus={claim.gpus:g})")
+    if not faults and not minima.fits(capacity):
+        faults.append(
+            f"min_replicas of all functions claim cpus={minima.cpus:g}, gpus={minima.gpus:g}, "
+            f"memory={minima.memory_bytes:g}, the server has cpus={capacity.cpus:g}, gpus={capacity.gpus:g}, "
+            f"memory={capacity.memory_bytes:g}: {'; '.join(parts)}. Lower min_replicas or the claims"
+        )
+    return faults

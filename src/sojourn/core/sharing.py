@@ -1,0 +1,133 @@
+"""Who gets how many replicas when all that is wanted does not fit the pool: by pressure, by giving way, in turns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+
+from msgspec.structs import replace
+
+from sojourn.core.fleet import Deployment, Fleet
+from sojourn.domain.resources import Resources
+from sojourn.policy.allocation.port import AllocationPolicy, Demand
+
+_SHARED_AGAIN_S = 1.0  # a scarce pool is shared anew this often while wishes stay the same
+_RATE_WINDOW_S = 10.0
+_TURN_S = 2.0
+_TURN_STARTS = 10.0
+_TURN_SHARE = 0.25
+
+
+class Sharing:
+    """Shares one pool; the allocation policy decides, except that no function with work stays without any replica.
+
+    A function that has requests but would get nothing takes the place of one that has none; if there is no such
+    place, it waits for its turn and takes the place of one that has work. A turn is ten cold starts, at least 2 s, so
+    that starts cost a tenth of the time; but no longer than a quarter of the time the waiting requests have.
+
+    Args:
+        fleet: The replicas that are there.
+        allocation: Who gets how much of a scarce pool.
+    """
+
+    def __init__(self, fleet: Fleet, allocation: AllocationPolicy) -> None:
+        self._fleet = fleet
+        self._allocation = allocation
+        self._shares: dict[str, int] = {}  # the last answer, for whom and when
+        self._shared_for: dict[str, tuple[int, int, bool]] = {}
+        self._shared_at_s = -inf
+        self._waiting_since_s: dict[str, float] = {}  # with work and without a replica
+        self._turn_until_s: dict[str, float] = {}
+
+    def targets(self, deployments: Sequence[Deployment], now_s: float) -> dict[str, int]:
+        """How many replicas each function is to have: what it wants if all that fits together."""
+        total = Resources()
+        for each in deployments:
+            total = total.plus(each.claim, each.wish.replicas)
+        if total.fits(self._fleet.pool.capacity):
+            self._waiting_since_s.clear()
+            self._turn_until_s.clear()
+            self._shared_at_s = -inf
+            return {each.settings.name: each.wish.replicas for each in deployments}
+        wishes = {
+            each.settings.name: (each.wish.replicas, each.scaler.min_replicas, each.wish.is_idle)
+            for each in deployments
+        }
+        if wishes != self._shared_for or now_s >= self._shared_at_s + _SHARED_AGAIN_S:
+            self._shares = self._shared(deployments, now_s)
+            self._shared_for, self._shared_at_s = wishes, now_s
+        return self._shares
+
+    def _shared(self, deployments: Sequence[Deployment], now_s: float) -> dict[str, int]:
+        capacity = self._fleet.pool.capacity
+        working = {each.settings.name: each for each in deployments if each.wish.replicas and not each.wish.is_idle}
+        self._turn_until_s = {
+            name: until_s for name, until_s in self._turn_until_s.items() if name in working and now_s < until_s
+        }
+        demands = {each.settings.name: self._demand(each, now_s) for each in deployments}
+        for name in self._turn_until_s:
+            self._secure(demands, name)
+        shares = self._allocation.allocate(list(demands.values()), capacity).replicas
+        starved = [name for name in working if not shares[name]]
+        self._waiting_since_s = {name: self._waiting_since_s.get(name, now_s) for name in starved}
+        # With work first: those without keep what the others leave.
+        modest = {name: each if name in working else replace(each, wanted=0) for name, each in demands.items()}
+        used = _sum(modest, {name: shares[name] if name in working else each.minimum for name, each in modest.items()})
+        is_changed = False
+        for name in sorted(starved, key=lambda name: (self._waiting_since_s[name], name)):
+            turn_s = _turn_s(working[name])
+            has_room = used.plus(modest[name].claim).fits(capacity)
+            is_due = now_s >= self._waiting_since_s[name] + turn_s
+            if (has_room or is_due) and self._secure(modest, name):
+                used = used.plus(modest[name].claim)
+                self._turn_until_s[name] = now_s + working[name].scaler.cold_start_s + turn_s
+                del self._waiting_since_s[name]
+                is_changed = True
+        if not is_changed:
+            return shares
+        first = self._allocation.allocate(list(modest.values()), capacity).replicas
+        rest = [replace(each, minimum=first[name]) for name, each in demands.items()]
+        return self._allocation.allocate(rest, capacity).replicas
+
+    def _secure(self, demands: dict[str, Demand], name: str) -> bool:
+        """See to it that a function gets one replica; whether that fits beside what others must have."""
+        raised = replace(demands[name], minimum=max(demands[name].minimum, 1))
+        minima = {other: each.minimum for other, each in demands.items()} | {name: raised.minimum}
+        if not _sum(demands, minima).fits(self._fleet.pool.capacity):
+            return False
+        demands[name] = raised
+        return True
+
+    def _demand(self, deployment: Deployment, now_s: float) -> Demand:
+        name, wish, scaler = deployment.settings.name, deployment.wish, deployment.scaler
+        report = scaler.report
+        drain_s = min(max(scaler.latency_s, 1.0), deployment.settings.effective_timeout_s)
+        arrivals_per_s = wish.terms.get("envelope_per_s", scaler.arrivals_per_s(now_s, _RATE_WINDOW_S))
+        return Demand(
+            function=name,
+            claim=deployment.claim,
+            wanted=wish.replicas,
+            weight=deployment.settings.weight,
+            minimum=scaler.min_replicas,
+            maximum=scaler.max_replicas,
+            current=len(self._fleet.living(name)),
+            arrivals_per_s=arrivals_per_s + (report.waiting + report.late) / drain_s,
+            service=scaler.service,
+            slots=report.slots,
+            latency_s=scaler.latency_s,
+            cold_start_s=scaler.cold_start_s,
+        )
+
+
+def _turn_s(deployment: Deployment) -> float:
+    """How long a function waits for its turn, and how long that lasts once it is ready [s]."""
+    settings = deployment.settings
+    patience_s = max(settings.start_timeout_s, settings.effective_timeout_s)  # of requests while nothing is ready
+    return min(max(_TURN_S, _TURN_STARTS * deployment.scaler.cold_start_s), _TURN_SHARE * patience_s)
+
+
+def _sum(demands: dict[str, Demand], counts: dict[str, int]) -> Resources:
+    total = Resources()
+    for name, each in demands.items():
+        total = total.plus(each.claim, counts[name])
+    return total

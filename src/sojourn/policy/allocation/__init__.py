@@ -1,0 +1,1 @@
+"""Who gets what of a pool that is too small for all."""
