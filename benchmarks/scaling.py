@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import harness
 
+from sojourn.cli.replica_use import replica_use
 from sojourn.core.controller import Controller
 from sojourn.core.dispatcher import Dispatcher
 from sojourn.domain.function import FunctionSettings
@@ -31,8 +32,11 @@ from sojourn.domain.policy import (
     KeepAliveSpec,
     ScalingSpec,
 )
+from sojourn.domain.request import Outcome
 from sojourn.domain.resources import Resources
+from sojourn.loadgen.generator import LoadRun
 from sojourn.loadgen.options import LoadOptions
+from sojourn.loadgen.record import OUTCOMES
 from sojourn.loadgen.result import summarize
 from sojourn.loadgen.run import run_load
 from sojourn.loadgen.target import parse_target
@@ -181,18 +185,38 @@ def live(scaling: str) -> Row | None:
     with harness.start_server("accelerator.py", environment) as server:
         target = parse_target(f"{server.url}/functions/accelerator")
         rng = Random(1)  # noqa: S311 - arrivals are no secret
-        run_load(target, poisson(STEP_PER_S[0], 10.0, rng), _body, LoadOptions())
-        before = server.replica_use("accelerator")
-        run = run_load(target, poisson(STEP_PER_S[1], STEP_S, rng), _body, LoadOptions())
-        after = server.replica_use("accelerator")
+        run_load(target, poisson(STEP_PER_S[0], 10.0, rng), _body, options=LoadOptions())
+        before = replica_use(server.admin_url, "accelerator")
+        run = run_load(target, poisson(STEP_PER_S[1], STEP_S, rng), _body, options=LoadOptions())
+        use = replica_use(server.admin_url, "accelerator").since(before)
     result = summarize(run, duration_s=STEP_S, slo=OBJECTIVE)
     if result.void_reason:
         print(f"live {scaling}: void: {result.void_reason}", file=sys.stderr)
         return None
     within = result.within_slo or 0.0
+    misses = round((1 - within) * result.sent)
     return Row(
-        "step, live", scaling, within, round((1 - within) * result.sent), after[0] - before[0], after[1], after[2], None
+        "step, live",
+        scaling,
+        within,
+        misses,
+        use.replica_seconds,
+        use.replicas_max,
+        use.cold_starts,
+        _calm_after_s(run),
     )
+
+
+def _calm_after_s(run: LoadRun) -> float:
+    """Seconds from the step until a second without a miss begins."""
+    served, last_s = OUTCOMES.index(Outcome.SERVED), 0.0
+    log = run.log
+    for intended_s, latency_s, outcome in zip(log.intended_at_s, log.latency_s, log.outcome, strict=True):
+        if outcome != served or latency_s > OBJECTIVE.latency_s:
+            if intended_s - last_s >= RECOVERED_CELL_S * RECOVERED_CELLS:
+                break
+            last_s = intended_s
+    return last_s
 
 
 def _body(number: int) -> bytes:
