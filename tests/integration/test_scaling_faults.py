@@ -126,6 +126,7 @@ def test_a_replica_killed_while_it_drains(server, tmp_path):
     assert {number: (answer.status, answer.body) for number, answer in answers.items()} == {-1: (200, 0), -2: (200, -1)}
     server.wait_replicas("model", 1)
     assert len(server.logged("replica.starting")) == 2
+    assert server.function("model")["start_failure"] is None
     assert len(server.replica_pids()) == 1
 
 
@@ -199,7 +200,7 @@ def second(items: list[int]) -> list[int]:
     [
         ("cpus=3", "cpus=1", ("--cpus", "2"), ["'first'", "cpus=3", "has 2"]),
         ("gpus=1", "cpus=1", ("--gpus", "0"), ["'first'", "gpus=1", "has 0"]),
-        ("min_replicas=2, max_replicas=1", "", (), ["first", "min_replicas", "2", "max_replicas", "1", "app.py:5"]),
+        ("min_replicas=2, max_replicas=1", "", (), ["app.py:5: first: max_replicas", "min_replicas=2, not 1"]),
         (
             "min_replicas=2",
             "min_replicas=1, cpus=0.5",

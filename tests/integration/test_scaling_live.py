@@ -30,7 +30,7 @@ import sojourn
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-@sojourn.function(max_batch_size=1, min_replicas=1, max_replicas=3, timeout_s=30)
+@sojourn.function(max_batch_size=1, min_replicas=1, max_replicas=3, timeout_s=30, retry=False)
 def steady(items: list[int]) -> list[int]:
     if items[0] < 0:
         open(os.path.join(HERE, f"in{items[0]}"), "w").close()
@@ -94,6 +94,7 @@ def test_to_zero_and_back_loses_nothing_and_leaves_no_process(tmp_path):
             server.wait_log("function.scaled", cycle, function="brief", after=0)
             server.wait_replicas("brief", 0)
             assert server.replica_pids() == []
+            assert server.function("brief")["start_failure"] is None
         assert server.raw_call("GET", "/readyz").status == 200, "at rest it takes requests"
         state = server.function("brief")
         assert {outcome: count for outcome, count in state["requests"].items() if count} == {"served": 3}

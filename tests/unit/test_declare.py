@@ -178,7 +178,7 @@ def test_faults_of_every_kind_are_named_together():
     head, text, caret, _ = str(caught.value).split("\n")
     assert head.split(": ", 2)[2] == (
         "unknown option max_batch: did you mean max_batch_size?; cpus='1': Expected `float`, got `str`; "
-        "max_batch_size must be in [1, 4096], not 0; max_replicas must be >= max(1, min_replicas), not 0; "
+        "max_batch_size must be in [1, 4096], not 0; max_replicas must be >= 1 and >= min_replicas=0, not 0; "
         "slo: expected a share such as 99% or p99 at column 1"
     )
     assert text.index("fast") == caret.index("^")

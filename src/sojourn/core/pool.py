@@ -7,6 +7,7 @@ from math import inf
 
 from sojourn.domain.function import FunctionSettings
 from sojourn.domain.resources import Resources, claim_of
+from sojourn.errors import ConfigurationError
 
 _WHOLE = 1.0
 _ROUNDING = 1e-9
@@ -115,3 +116,13 @@ def impossible_claims(functions: Iterable[FunctionSettings], capacity: Resources
             f"memory={capacity.memory_bytes:g}: {'; '.join(parts)}. Lower min_replicas or the claims"
         )
     return faults
+
+
+def refuse_impossible(functions: Iterable[FunctionSettings], capacity: Resources) -> None:
+    """Refuse functions that a pool can never hold.
+
+    Raises:
+        ConfigurationError: A claim is more than there is, or the minima of all do not fit together.
+    """
+    if faults := impossible_claims(functions, capacity):
+        raise ConfigurationError("\n".join(faults))

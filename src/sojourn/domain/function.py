@@ -92,7 +92,7 @@ class FunctionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             (self.min_replicas < 0, f"min_replicas must be >= 0, not {self.min_replicas}"),
             (
                 self.max_replicas is not None and self.max_replicas < max(self.min_replicas, 1),
-                f"max_replicas must be >= max(1, min_replicas), not {self.max_replicas}",
+                f"max_replicas must be >= 1 and >= min_replicas={self.min_replicas}, not {self.max_replicas}",
             ),
             (not 0 < self.cpus < float("inf"), f"cpus must be > 0, not {self.cpus}"),
             (not 0 <= self.gpus < float("inf"), f"gpus must be >= 0, not {self.gpus}"),

@@ -13,7 +13,7 @@ from msgspec import structs
 
 from sojourn.core.admission import QueueBounds
 from sojourn.core.controller import Controller
-from sojourn.core.pool import UNBOUNDED, impossible_claims
+from sojourn.core.pool import UNBOUNDED, refuse_impossible
 from sojourn.domain.action import (
     ControllerAction,
     DrainReplica,
@@ -43,9 +43,8 @@ from sojourn.domain.event import (
     StartsSuspended,
     Tick,
 )
-from sojourn.domain.function import FunctionManifest, FunctionSettings
+from sojourn.domain.function import FunctionManifest
 from sojourn.domain.resources import Resources
-from sojourn.errors import ConfigurationError
 from sojourn.runtime.idleness import idle_by
 from sojourn.runtime.output import ReplicaOutput
 from sojourn.runtime.overview import PlatformOverview
@@ -122,7 +121,8 @@ class Platform:
         """
         manifests = list(manifests)
         deployed = [service.manifest.settings for service in self.services.values()]
-        self._refuse_impossible([*deployed, *(manifest.settings for manifest in manifests)])
+        asked = [*deployed, *(manifest.settings for manifest in manifests)]
+        refuse_impossible(asked, self.controller.capacity)
         objectives_s = [m.settings.slo.latency_s for m in manifests if m.settings.slo]
         edges_s = common_edges_s(objectives_s)
         for manifest in manifests:
@@ -156,17 +156,13 @@ class Platform:
         """
         limits = self._scaling.changed(function, min_replicas, max_replicas)
         floors = {**self._scaling.floors(), function: limits.min_replicas}
-        self._refuse_impossible(
+        wanted = (
             structs.replace(service.manifest.settings, min_replicas=floors[name], max_replicas=None)
             for name, service in self.services.items()
         )
+        refuse_impossible(wanted, self.controller.capacity)
         self._scaling.limit(function, limits)
         self._step(ScaleRequested(function, min_replicas, max_replicas))
-
-    def _refuse_impossible(self, functions: Iterable[FunctionSettings]) -> None:
-        faults = impossible_claims(functions, self.controller.capacity)
-        if faults:
-            raise ConfigurationError("\n".join(faults))
 
     def is_ready(self) -> bool:
         """Whether every function has a replica that takes work, or rests without one until it is called."""
