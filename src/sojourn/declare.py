@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import FrameType
 from typing import Any, TypeVar, overload
 
@@ -303,33 +303,33 @@ def _slo(value: Any) -> SLO | None:
     raise ConfigurationError(f'slo={value!r}: expected text such as "99% < 100ms" or sojourn.SLO(latency_s=0.1)')
 
 
-def _batching(value: Any) -> BatchingSpec:
-    if isinstance(value, BatchingSpec):
-        return value
-    if isinstance(value, str) and value in BATCHING_BY_NAME:
-        return BATCHING_BY_NAME[value]
-    raise _unknown_policy("batching", value, BATCHING_BY_NAME, "sojourn.Fixed(size=8, wait_s=0.005)")
+_Spec = TypeVar("_Spec")
 
 
-def _scaling(value: Any) -> ScalingSpec:
-    if isinstance(value, ScalingSpec):
-        return value
-    if isinstance(value, str) and value in SCALING_BY_NAME:
-        return SCALING_BY_NAME[value]
-    raise _unknown_policy("scaling", value, SCALING_BY_NAME, "sojourn.ConcurrencyScaling(target=8)")
+def _policy_reader(option: str, known: Mapping[str, _Spec], example: str) -> Callable[[Any], _Spec]:
+    """Reads a policy given by its name or as an object of one of the known kinds."""
+    kinds = tuple(type(spec) for spec in known.values())
+
+    def read(value: Any) -> _Spec:
+        if isinstance(value, kinds):
+            return value
+        if isinstance(value, str) and value in known:
+            return known[value]
+        names = ", ".join(known)
+        raise ConfigurationError(f"{option}={value!r} is unknown; known: {names}, or an object such as {example}")
+
+    return read
 
 
-def _keepalive(value: Any) -> KeepAliveSpec:
-    if isinstance(value, KeepAliveSpec):
-        return value
-    if isinstance(value, str) and value in KEEPALIVE_BY_NAME:
-        return KEEPALIVE_BY_NAME[value]
-    raise _unknown_policy("keepalive", value, KEEPALIVE_BY_NAME, "sojourn.FixedKeepAlive(idle_s=60)")
-
-
-def _unknown_policy(option: str, value: Any, known: Iterable[str], example: str) -> ConfigurationError:
-    names = ", ".join(known)
-    return ConfigurationError(f"{option}={value!r} is unknown; known: {names}, or an object such as {example}")
+_batching: Callable[[Any], BatchingSpec] = _policy_reader(
+    "batching", BATCHING_BY_NAME, "sojourn.Fixed(size=8, wait_s=0.005)"
+)
+_scaling: Callable[[Any], ScalingSpec] = _policy_reader(
+    "scaling", SCALING_BY_NAME, "sojourn.ConcurrencyScaling(target=8)"
+)
+_keepalive: Callable[[Any], KeepAliveSpec] = _policy_reader(
+    "keepalive", KEEPALIVE_BY_NAME, "sojourn.FixedKeepAlive(idle_s=60)"
+)
 
 
 def _memory_bytes(value: Any) -> int | None:
