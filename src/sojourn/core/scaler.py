@@ -166,7 +166,7 @@ class Scaler:
                 timeout_s=self._settings.effective_timeout_s,
                 ready=ready,
                 starting=len(starting_ages_s),
-                ready_ages_s=starting_ages_s,
+                starting_ages_s=starting_ages_s,
                 cold_start_s=self.cold_start_s,
                 min_replicas=self.min_replicas,
                 max_replicas=min(self.max_replicas, self._most),

@@ -33,7 +33,7 @@ class ScalingView(msgspec.Struct):
         timeout_s: When requests give up, in seconds after arrival.
         ready: Replicas ready and not draining.
         starting: Replicas starting.
-        ready_ages_s: How long ago the replicas that are starting were started, in seconds.
+        starting_ages_s: How long ago the replicas that are starting were started, in seconds.
         cold_start_s: How long a start takes, from experience; 0 while unknown.
         min_replicas: The function's floor.
         max_replicas: Its ceiling, or what the pool would hold of it alone, >= 1.
@@ -50,7 +50,7 @@ class ScalingView(msgspec.Struct):
     cold_start_s: float
     min_replicas: int
     max_replicas: int
-    ready_ages_s: tuple[float, ...] = ()
+    starting_ages_s: tuple[float, ...] = ()
 
 
 class Want(msgspec.Struct, frozen=True):
