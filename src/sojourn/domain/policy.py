@@ -1,6 +1,6 @@
 """Policies a user may name in a function's options, as plain data.
 
-The rules themselves live in `sojourn.policy`; `sojourn.config.policies` joins the two by name.
+The rules themselves live in `sojourn.policy`; the `catalogue` of each kind there makes the rule of a spec.
 """
 
 from __future__ import annotations
