@@ -147,16 +147,18 @@ class ConcurrencyScaling(msgspec.Struct, frozen=True, tag="concurrency", forbid_
     panic_factor: float = 2.0
 
     def __post_init__(self) -> None:
-        is_good = (
-            0 <= self.target < float("inf")
-            and 0 < self.utilization <= 1
-            and 0 < self.panic_s <= self.stable_s < float("inf")
-            and 1 < self.panic_factor < float("inf")
-        )
-        if not is_good:
+        if not (0 <= self.target < float("inf") and _has_good_windows(self)):
             raise ConfigurationError(
                 f"{self}: target must be >= 0, utilization in (0, 1], 0 < panic_s <= stable_s, panic_factor > 1"
             )
+
+
+def _has_good_windows(spec: ConcurrencyScaling | RPSScaling) -> bool:
+    return (
+        0 < spec.utilization <= 1
+        and 0 < spec.panic_s <= spec.stable_s < float("inf")
+        and 1 < spec.panic_factor < float("inf")
+    )
 
 
 class OngoingScaling(msgspec.Struct, frozen=True, tag="ongoing", forbid_unknown_fields=True):
@@ -229,13 +231,7 @@ class RPSScaling(msgspec.Struct, frozen=True, tag="rps", forbid_unknown_fields=T
     panic_factor: float = 2.0
 
     def __post_init__(self) -> None:
-        is_good = (
-            0 < self.target_per_s < float("inf")
-            and 0 < self.utilization <= 1
-            and 0 < self.panic_s <= self.stable_s < float("inf")
-            and 1 < self.panic_factor < float("inf")
-        )
-        if not is_good:
+        if not (0 < self.target_per_s < float("inf") and _has_good_windows(self)):
             raise ConfigurationError(
                 f"{self}: target_per_s must be > 0, utilization in (0, 1], 0 < panic_s <= stable_s, panic_factor > 1"
             )
