@@ -83,7 +83,7 @@ def running_threads() -> list[str]:
         try:
             with open(f"/proc/self/task/{task}/comm") as comm:  # noqa: PTH123
                 names.append(comm.read().strip())
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):  # it ended while we looked
             continue
     return sorted(names)
 
