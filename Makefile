@@ -17,7 +17,12 @@ $(READY): pyproject.toml constraints.txt scripts/setup.sh
 demo: $(READY) ## Serve a real model through a burst and check that it holds its objective (about a minute)
 	@$(BIN)/sojourn demo
 
-test: $(READY) ## Run the tests
+PROMETHEUS := .tools/prometheus/.tried
+
+$(PROMETHEUS): scripts/install_prometheus.sh
+	@bash scripts/install_prometheus.sh
+
+test: $(READY) $(PROMETHEUS) ## Run the tests
 	@$(BIN)/pytest -m "not slow"
 
 check: $(READY) ## Check format, lint, types and import layers
@@ -39,6 +44,7 @@ bench: $(READY) ## Measure overhead, goodput, overload, policies, cold starts an
 	@$(BIN)/python benchmarks/scaling.py --live
 	@$(BIN)/python benchmarks/sharing.py
 	@$(BIN)/python benchmarks/coldstart.py
+	@$(BIN)/python benchmarks/monitoring.py
 	@$(BIN)/python benchmarks/idle.py
 
 build: $(READY) ## Build the wheel into dist/
@@ -46,6 +52,6 @@ build: $(READY) ## Build the wheel into dist/
 	@ls dist/*.whl
 
 clean: ## Remove everything the other targets made, .venv included
-	@rm -rf .venv build dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .tools build dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@rm -rf benchmarks/results/local src/*.egg-info
 	@find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -115,10 +115,10 @@ def test_each_change_is_told_with_its_reason(tmp_path):
         changes = [(each["before"], each["after"], each["cause"]) for each in told]
         assert changes == [
             (0, 1, "start"),
-            (1, 0, "keep-alive"),
+            (1, 0, "keep_alive"),
             (0, 1, "request"),
-            (1, 0, "keep-alive"),
-            (0, 2, "scale command"),
+            (1, 0, "keep_alive"),
+            (0, 2, "scale_command"),
         ]
         assert "idle for 0.3" in told[1]["why"]
         assert "min_replicas=2" in told[4]["why"]

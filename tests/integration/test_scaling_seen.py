@@ -34,7 +34,7 @@ def test_the_stream_tells_a_replica_s_death_a_change_and_the_end(tmp_path):
         answer = server.scale("slow", min_replicas=2)
         assert (answer.status, answer.body["limits"]) == (200, {"min_replicas": 2, "max_replicas": 3})
         scaled = stream.until("function.scaled")["fields"]
-        assert (scaled["after"], scaled["cause"]) == (2, "scale command")
+        assert (scaled["after"], scaled["cause"]) == (2, "scale_command")
         last = server.function("slow")["last_scaling"]
         assert (last["after"], last["why"]) == (2, scaled["why"])
         stream.until("replica.ready")
@@ -80,5 +80,19 @@ def test_scaling_down_under_load_loses_nothing(tmp_path):
         assert state["replicas"] == {"starting": 0, "ready": 1, "draining": 0}
         assert state["recent"]["batch_size_mean"] == 1.0
         page = server.ask("/metrics").body.decode()
-        changed = [line for line in page.splitlines() if 'cause="scale command",function="slow"' in line]
+        changed = [line for line in page.splitlines() if 'cause="scale_command",function="slow"' in line]
         assert [line.rpartition(" ")[2] for line in changed] == ["2.0"]
+
+
+def test_an_idle_fork_server_goes_when_the_setting_says(tmp_path):
+    """Some time after the last replica; the next request has its code imported anew."""
+    source = (
+        "import sojourn\n"
+        '@sojourn.function(slo="99% < 500ms", keepalive=sojourn.FixedKeepAlive(idle_s=0.2), timeout_s=30)\n'
+        "def echo(items: list[int]) -> list[int]:\n    return items\n"
+    )
+    with Server(tmp_path, source, "--fork-server-idle", "300ms") as server:
+        assert server.call("echo", 1).status == 200
+        wait_until(lambda: not server.fork_server_pids(), "the fork server to go")
+        assert server.function("echo")["replicas"]["ready"] == 0
+        assert server.call("echo", 2).status == 200

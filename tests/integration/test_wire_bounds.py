@@ -202,6 +202,25 @@ def test_hundreds_of_slow_senders_are_ended_at_their_deadline_and_others_are_ser
     run(scene)
 
 
+def test_slow_headers_take_no_time_from_the_body():
+    """Each part has its own: the body's deadline counts from the end of the headers."""
+
+    async def scene():
+        async with Port() as port:
+            slow = await port.client()
+            await slow.send(b"POST /functions/echo HTTP/1.1\r\nHost: t\r\n")
+            assert (await port.one(post(b"1"))).status == 200  # the half of a head has been read
+            port.pass_time(8.0)
+            await slow.send(b"Content-Length: 1000\r\n\r\nx")
+            assert (await port.one(post(b"2"))).status == 200
+            port.pass_time(29.0)
+            assert port.gateway.refused.get("too_slow", 0) == 0
+            port.pass_time(2.0)
+            assert (await slow.answer()).status == 408
+
+    run(scene)
+
+
 LARGE = 8 * KIB * KIB
 
 

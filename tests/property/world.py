@@ -139,8 +139,8 @@ class World:
         """An answer the dispatcher may not expect any more."""
         return self.step(BatchCompleted(replica_id, batch_id))
 
-    def complete(self, batch_id: int, faults: tuple[tuple[int, Fault], ...] = ()) -> None:
-        self.step(BatchCompleted(self.running[batch_id].replica_id, batch_id, faults))
+    def complete(self, batch_id: int, faults: tuple[tuple[int, Fault], ...] = (), own_s: float = 0.0) -> None:
+        self.step(BatchCompleted(self.running[batch_id].replica_id, batch_id, faults, own_s))
 
     @property
     def unfinished(self) -> set[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,10 +20,13 @@ from sojourn.gateway.routes import Routes
 from sojourn.gateway.server import Gateway
 from sojourn.launcher.local import LocalLauncher
 from sojourn.launcher.machine import machine_resources
+from sojourn.runtime.insight import Insight
 from sojourn.runtime.output import ReplicaOutput
 from sojourn.runtime.platform import Platform
+from sojourn.runtime.slo_watch import SLOWatch
 from sojourn.runtime.watchdog import StallWatchdog
 from sojourn.telemetry.events import PlatformEvents
+from sojourn.telemetry.history import FILE_NAME, History, HistoryError
 from sojourn.telemetry.log import EventLog
 
 # A Unix socket's name holds 108 bytes; the file's own name needs some of them.
@@ -36,10 +40,14 @@ class Server:
         settings: Checked settings.
         event_log: Where its life is told.
         state_dir: Directory it holds.
+        keeps_history: Whether what is counted is to be kept there for the next server.
     """
 
-    def __init__(self, settings: ServerSettings, event_log: EventLog, state_dir: Path) -> None:
+    def __init__(
+        self, settings: ServerSettings, event_log: EventLog, state_dir: Path, *, keeps_history: bool = True
+    ) -> None:
         self._settings = settings
+        self._keeps_history = keeps_history
         self.events = PlatformEvents(event_log)
         self._state_dir = state_dir
         self._closers = contextlib.AsyncExitStack()
@@ -62,11 +70,17 @@ class Server:
         output = ReplicaOutput(log)
         bounds = QueueBounds(requests=settings.queue_requests, bytes=settings.queue_bytes)
         run_dir = self._closers.enter_context(run_directory(self._state_dir))
-        launcher = LocalLauncher(output.record, log)
-        self._platform = platform = Platform(launcher, run_dir, self.events, output, bounds, _capacity(settings))
+        launcher = LocalLauncher(output.record, log, settings.fork_server_idle_s)
+        history, why_not, offset_s = _open_history(self._state_dir if self._keeps_history else None)
+        self._platform = platform = Platform(
+            launcher, run_dir, self.events, output, bounds, _capacity(settings), offset_s=offset_s
+        )
+        watch = SLOWatch(platform, self.events, offset_s, history, why_not)
+        self._closers.push_async_callback(watch.close)  # after the platform: the last requests count
         self._closers.push_async_callback(platform.close)
         await platform.start()
-        admin = AdminServer(platform.overview(), platform, self.events, settings.admin_hosts)
+        insight = Insight(platform.services, watch, platform.traces, self.events.ring)
+        admin = AdminServer(platform.overview(watch.alerts), platform, insight, self.events, settings.admin_hosts)
         self._closers.push_async_callback(admin.close)
         self.admin_url = _url(*await admin.start(settings.admin_host, settings.admin_port))
         routes = Routes()
@@ -79,6 +93,8 @@ class Server:
             platform.deploy(manifests)
         except ConfigurationError as error:
             raise StartError(str(error)) from None
+        await watch.load()
+        watch.start()
         for service in platform.services.values():
             routes.add(service)
         failures = await platform.first_start()
@@ -108,6 +124,18 @@ class Server:
         """Close what was started, the last first; nothing that is still running is waited for."""
         self._is_open = False
         await self._closers.aclose()
+
+
+def _open_history(state_dir: Path | None) -> tuple[History | None, str, float]:
+    """The history of a state directory, why there is none, and what makes monotonic seconds ones since the epoch."""
+    wall_s = time.time()
+    if state_dir is None:
+        return None, "", wall_s - time.monotonic()
+    try:
+        history = History(state_dir / FILE_NAME, wall_s)
+    except HistoryError as err:
+        return None, str(err), wall_s - time.monotonic()
+    return history, "", history.starts_at_s - time.monotonic()
 
 
 @contextlib.contextmanager

@@ -83,6 +83,18 @@ def batch_size(function: Row) -> str:
     return "-" if mean is None else f"{mean:.1f}"
 
 
+def budget_left(function: Row) -> str:
+    """What is left of the error budget; a dash without an objective."""
+    left = function.get("budget_remaining")
+    return "-" if left is None else f"{left * 100:.3g} %" if left >= 0 else "used up"
+
+
+def budget_style(function: Row) -> str:
+    """Red for a budget that is used up, or while an alert fires."""
+    left = function.get("budget_remaining")
+    return "bold red" if function.get("alerts_firing") or (left is not None and left < 0) else ""
+
+
 def last_scaling(function: Row) -> str:
     """The latest change of the wanted replicas with its reason; a dash if there was none."""
     last = function.get("last_scaling")

@@ -9,6 +9,8 @@ import click
 
 from sojourn.cli.function_table import (
     Column,
+    budget_left,
+    budget_style,
     function_table,
     last_scaling,
     output_console,
@@ -47,6 +49,8 @@ def _print_table(functions: list[dict[str, Any]]) -> None:
     for function in functions:
         if function.get("last_scaling"):
             console.print(Text(f"{function['name']}: scaled {last_scaling(function)}"))
+        if function.get("alerts_firing"):
+            console.print(Text(f"{function['name']}: alerts fire: {', '.join(function['alerts_firing'])}", "bold red"))
         if function.get("infeasible"):
             console.print(Text(f"{function['name']}: the objective cannot be met: {function['infeasible']}"))
 
@@ -60,6 +64,7 @@ _COLUMNS = (
     Column("revision", lambda function: function["revision"], is_number=False, from_width=110),
     Column("objective", lambda function: function["slo"] or "-", is_number=False),
     Column("within", lambda function: share_or_dash(function["within_slo"])),
+    Column("budget", budget_left, from_width=90, style=budget_style),
     Column("replicas", replicas),
     Column("queued", lambda function: str(function["queue_depth"])),
     Column("served", lambda function: str(function["requests"].get("served", 0)), from_width=100),

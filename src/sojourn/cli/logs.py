@@ -22,5 +22,7 @@ def logs(name: str, lines: int, as_json: bool, admin_url: str) -> None:  # noqa:
     if as_json:
         click.echo(json.dumps(answer, indent=2))
         return
+    if not answer["lines"]:
+        click.echo(f"the replicas of {name} have written nothing yet", err=True)
     for line in answer["lines"]:
         click.echo(line)

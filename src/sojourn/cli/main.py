@@ -26,6 +26,8 @@ _COMMANDS = {
     "scale": ("sojourn.cli.scale:scale", "Set how many replicas a function has at least and at most."),
     "top": ("sojourn.cli.top:top", "Watch the functions of a running server."),
     "events": ("sojourn.cli.events:events", "Show what happened to functions and replicas, and why."),
+    "slo": ("sojourn.cli.slo:slo", "Are objectives held? Budgets, alerts, causes; export and import."),
+    "trace": ("sojourn.cli.trace:trace", "Show where the time of one request went, and why."),
     "logs": ("sojourn.cli.logs:logs", "Show what a function's replicas wrote last."),
     "load": ("sojourn.cli.load:load", "Drive a URL with open-loop load and measure honestly."),
     "demo": ("sojourn.cli.demo:demo", "See a real model hold its objective through a burst."),

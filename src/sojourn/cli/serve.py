@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sojourn.cli.output import abandon_stdout
-from sojourn.config.load import default_state_dir, load_settings, unknown_variables
+from sojourn.config.load import FILE_NAME, default_state_dir, load_settings, unknown_variables
+from sojourn.config.objectives import with_objectives
 from sojourn.config.quantities import read_switch
 from sojourn.config.settings import SETTINGS, ServerSettings, flag_of, variable_of
 from sojourn.config.state_dir import StateDir, claim, sweep
@@ -71,7 +72,7 @@ def serve(target: str, config: Path | None, **flags: Any) -> int:
     _raise_descriptor_limit(settings.connections, event_log)
     state_dir = _claim_state_dir(settings, event_log)
     try:
-        return _run(_served(target, settings, event_log, state_dir.path))
+        return _run(_served(target, settings, event_log, state_dir))
     finally:
         state_dir.release()
 
@@ -102,7 +103,7 @@ def _run(main: Coroutine[Any, Any, None]) -> int:
     return 0
 
 
-async def _served(target: str, settings: ServerSettings, event_log: EventLog, state_dir: Path) -> None:
+async def _served(target: str, settings: ServerSettings, event_log: EventLog, state_dir: StateDir) -> None:
     """Describe, build, announce, wait for a signal, drain."""
     from sojourn.cli.composition import Server  # noqa: PLC0415 (as above)
     from sojourn.cli.signals import StopSignals, ended_before  # noqa: PLC0415 (as above)
@@ -110,11 +111,12 @@ async def _served(target: str, settings: ServerSettings, event_log: EventLog, st
 
     signals = StopSignals()
     signals.install()
-    server = Server(settings, event_log, state_dir)
+    server = Server(settings, event_log, state_dir.path, keeps_history=not state_dir.is_passing)
 
     async def start() -> None:
         event_log.info("server.starting", target=target, pid=os.getpid())
-        manifests = await describe(target, settings.describe_timeout_s)
+        described = await describe(target, settings.describe_timeout_s)
+        manifests = with_objectives(described, settings.objectives, FILE_NAME)
         await server.start(manifests)
         _spare_collector()
         _announce(server, manifests)

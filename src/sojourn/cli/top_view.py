@@ -71,6 +71,7 @@ def view(functions: Sequence[Row], admin_url: str, size: ConsoleDimensions, sort
         parts.append(Text("no function is deployed"))
     if not is_wide:
         parts += [_reason(function) for function in ordered[:fit] if function.get("last_scaling")]
+    parts += [_alerts(function) for function in ordered[:fit] if function.get("alerts_firing")]
     if len(ordered) > fit:
         parts.append(Text(f"and {len(ordered) - fit} more; a taller window shows them, or another --sort", "dim"))
     return Group(*parts)
@@ -85,6 +86,11 @@ def _head(admin_url: str, count: int, lost_since: str | None) -> Text:
 
 def _reason(function: Row) -> Text:
     return Text(f"{function['name']}: {last_scaling(function)}", "dim", overflow="ellipsis", no_wrap=True)
+
+
+def _alerts(function: Row) -> Text:
+    firing = ", ".join(function["alerts_firing"])
+    return Text(f"{function['name']}: error budget: {firing}", "bold red", overflow="ellipsis", no_wrap=True)
 
 
 def _table(functions: Sequence[Row], *, is_wide: bool, style: str) -> Table:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from sojourn.config.objectives import TABLE, read_objectives
 from sojourn.config.settings import (
     DEFAULT_ADMIN_PORT,
     DEFAULT_PORT,
@@ -61,6 +62,9 @@ def load_settings(
         *_from_environment(environment, faults),
         *((name, flag_of(name), raw) for name, raw in flags.items() if raw is not None),
     ):
+        if name == TABLE:
+            values["objectives"] = read_objectives(raw, place, faults)
+            continue
         try:
             values[name] = SETTINGS[name].value_of(raw)
         except ValueError as err:
@@ -138,7 +142,7 @@ def _from_file(path: Path, file_place: str, faults: list[str]) -> Iterator[_Sour
         return
     for key, raw in table.items():
         place = f"{file_place}:{_line_of(key, text)} {key}"
-        if key in SETTINGS:
+        if key in SETTINGS or key == TABLE:
             yield key, place, raw
         else:
             faults.append(f"{place}: no such setting{_suggestion(key, list(SETTINGS))}")

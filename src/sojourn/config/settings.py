@@ -17,6 +17,7 @@ from sojourn.config.quantities import (
     read_switch,
     read_text,
 )
+from sojourn.domain.objective import SLO
 
 KIB = 1024
 MIB = 1024**2
@@ -55,10 +56,12 @@ class Setting(msgspec.Struct, frozen=True):
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings of one server, checked; `SETTINGS` tells what each one means.
 
-    Sizes are in bytes, durations in seconds.
+    Sizes are in bytes, durations in seconds. `objectives` by function name are the `[slo]` table of the settings
+    file; they take the place of those the functions declare.
     """
 
     state_dir: Path
+    objectives: dict[str, SLO] = {}
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     admin_host: str = "127.0.0.1"
@@ -88,6 +91,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     cpus: float | None = None
     gpus: int | None = None
     memory: int | None = None
+    fork_server_idle_s: float = 300.0
     drain_s: float = 30.0
     stall_s: float = 1.0
     describe_timeout_s: float = 60.0
@@ -127,6 +131,12 @@ SETTINGS: dict[str, Setting] = {
     "cpus": Setting("Cores all replicas share; by default what the machine has.", read_number, 0.1, 100_000),
     "gpus": Setting("Accelerators all replicas share; by default what is found.", read_count, 0, 10_000),
     "memory": Setting("Memory all replicas share; by default what the machine has.", read_size, MIB),
+    "fork_server_idle_s": Setting(
+        "How long a fork server stays when its function has no replicas; it holds what importing the code took.",
+        read_duration_s,
+        0.001,
+        86_400,
+    ),
     "drain_s": Setting("Time for admitted requests to end when the server stops.", read_duration_s, 0, 86_400),
     "stall_s": Setting("Standstill of the event loop that is logged.", read_duration_s, 0.05, 3600),
     "describe_timeout_s": Setting("Time to import the served file and describe it.", read_duration_s, 0.1, 3600),

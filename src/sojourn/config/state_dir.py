@@ -24,14 +24,14 @@ class StateDir:
 
     def __init__(self, path: Path, lock_fd: int, *, is_passing: bool) -> None:
         self.path = path
+        self.is_passing = is_passing  # it is meant for one run only
         self._lock_fd = lock_fd
-        self._is_passing = is_passing
 
     def release(self) -> None:
         """Give the directory up; one made for a single run is removed if nothing else is in it."""
         if self._lock_fd < 0:
             return
-        if self._is_passing:
+        if self.is_passing:
             with contextlib.suppress(OSError):
                 (self.path / LOCK_NAME).unlink()
                 self.path.rmdir()

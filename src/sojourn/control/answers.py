@@ -8,6 +8,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sojourn.control.ports import Overview
+
 _CODES = {
     400: "bad_request",
     403: "other_site",
@@ -38,3 +40,9 @@ def error_answer(request: Request, status: int, message: str, code: str = "", **
         "request_id": request.scope["state"]["request_id"],
     }
     return json_answer(body, status, {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+def unknown_function(request: Request, name: str, overview: Overview) -> Response:
+    """A 404 that tells which functions there are."""
+    known = ", ".join(status.name for status in overview.functions()[:20]) or "none"
+    return error_answer(request, 404, f"no function is called {name[:100]!r}; deployed: {known}", "unknown_function")

@@ -13,11 +13,12 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from sojourn import __version__
-from sojourn.control.answers import error_answer, failure_answer, json_answer
+from sojourn.control.answers import error_answer, failure_answer, json_answer, unknown_function
 from sojourn.control.asked import ScaleAsked, json_body, refuse_other_sites, switch, whole_number
 from sojourn.control.event_stream import EventStreams
 from sojourn.control.index import index_page
-from sojourn.control.ports import Operations, Overview
+from sojourn.control.insight_routes import InsightRoutes
+from sojourn.control.ports import Insight, Operations, Overview
 from sojourn.errors import ConfigurationError, UnknownFunctionError
 from sojourn.telemetry.exposition import render
 
@@ -34,12 +35,16 @@ class AdminRoutes:
     Args:
         overview: What the server is doing.
         operations: What may be asked of it.
+        insight: Answers about objectives and requests.
         streams: The platform's events, and who follows them.
         executor: Where slow rendering runs, off the loop.
     """
 
-    def __init__(self, overview: Overview, operations: Operations, streams: EventStreams, executor: Executor) -> None:
+    def __init__(
+        self, overview: Overview, operations: Operations, insight: Insight, streams: EventStreams, executor: Executor
+    ) -> None:
         self._overview = overview
+        self._insight = insight
         self._operations = operations
         self._streams = streams
         self._executor = executor
@@ -56,6 +61,7 @@ class AdminRoutes:
             Route("/api/v1/functions/{name}/logs", self.logs),
             Route("/api/v1/functions/{name}/scale", self.scale, methods=["PUT"]),
             Route("/api/v1/events", self.events),
+            *InsightRoutes(self._overview, self._insight).routes(),
         ]
         app = Starlette(routes=routes, exception_handlers={HTTPException: _refused, Exception: failure_answer})
         app.router.redirect_slashes = False
@@ -143,9 +149,7 @@ class AdminRoutes:
         return stream
 
     def _unknown(self, request: Request, name: str) -> Response:
-        known = ", ".join(status.name for status in self._overview.functions()[:20]) or "none"
-        message = f"no function is called {name[:100]!r}; deployed: {known}"
-        return error_answer(request, 404, message, "unknown_function")
+        return unknown_function(request, name, self._overview)
 
 
 async def _refused(request: Request, err: Exception) -> Response:

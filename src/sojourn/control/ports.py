@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from sojourn.slo.status import SLOHistory, SLOStatus
+from sojourn.telemetry.request_trace import RequestTrace, TraceKind, TraceSummary
 from sojourn.telemetry.status import FunctionDetail, FunctionSnapshot, FunctionStatus
 
 
@@ -24,6 +26,30 @@ class Overview(Protocol):
 
     def output(self, name: str, lines: int) -> list[str] | None:
         """The last `lines` lines a function's replicas wrote, oldest first; None for an unknown function."""
+
+
+class Insight(Protocol):
+    """Answers about objectives and single requests; called on the server's loop."""
+
+    async def slo(self, function: str) -> SLOStatus | None:
+        """How a function's objective stands; None for an unknown function.
+
+        Raises:
+            HistoryError: The history cannot be read.
+        """
+
+    async def slo_history(self, function: str, window_s: float | None) -> SLOHistory | None:
+        """What happened over the last `window_s` seconds, or (None) over what is known of the objective's window.
+
+        Raises:
+            HistoryError: The history cannot be read.
+        """
+
+    def request(self, request_id: str) -> RequestTrace | None:
+        """All there is to tell of a request; None if it was not kept, or has gone."""
+
+    def requests(self, function: str | None, kind: TraceKind | None, limit: int) -> list[TraceSummary]:
+        """The last `limit` requests that were kept, the latest first."""
 
 
 class Operations(Protocol):

@@ -15,7 +15,7 @@ from sojourn.control.app import AdminRoutes
 from sojourn.control.connection import ConnectionBounds, bounded_protocol
 from sojourn.control.event_stream import HEARTBEAT_S, EventStreams
 from sojourn.control.guard import Guard, HostRule
-from sojourn.control.ports import Operations, Overview
+from sojourn.control.ports import Insight, Operations, Overview
 from sojourn.errors import StartError
 from sojourn.telemetry.events import PlatformEvents
 
@@ -59,6 +59,7 @@ class AdminServer:
     Args:
         overview: What the server is doing.
         operations: What may be asked of it.
+        insight: Answers about objectives and requests.
         events: What happened; its log is where failures of the admin port itself are told.
         allowed_hosts: Host names answered besides loopback and the bound host.
         bounds: What one client may take.
@@ -69,6 +70,7 @@ class AdminServer:
         self,
         overview: Overview,
         operations: Operations,
+        insight: Insight,
         events: PlatformEvents,
         allowed_hosts: Iterable[str] = (),
         bounds: ConnectionBounds | None = None,
@@ -76,6 +78,7 @@ class AdminServer:
     ) -> None:
         self._overview = overview
         self._operations = operations
+        self._insight = insight
         self._event_log = events.log
         self._streams = EventStreams(events.ring, heartbeat_s)
         self._allowed_hosts = tuple(allowed_hosts)
@@ -96,7 +99,7 @@ class AdminServer:
         """
         bound = _bind(host, port)
         self._executor = ThreadPoolExecutor(1, "admin-render")
-        routes = AdminRoutes(self._overview, self._operations, self._streams, self._executor)
+        routes = AdminRoutes(self._overview, self._operations, self._insight, self._streams, self._executor)
         guard = Guard(routes.application(), HostRule(host, self._allowed_hosts), self._event_log)
         config = uvicorn.Config(
             guard,

@@ -288,7 +288,7 @@ class Controller:
         cause, why = wish.cause, wish.why
         if is_commanded:
             scaler = deployment.scaler
-            cause = "scale command"
+            cause = "scale_command"
             why = f"an operator set min_replicas={scaler.min_replicas} and max_replicas={scaler.max_replicas}"
         if target != wish.replicas:
             cause, why = "pool", f"{wish.replicas} wanted ({wish.why}), but the pool is shared"

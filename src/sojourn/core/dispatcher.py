@@ -12,6 +12,7 @@ from typing import Any
 
 from sojourn.core.admission import Admission, QueueBounds
 from sojourn.core.backlog import Backlog
+from sojourn.core.cold_clock import ColdClock
 from sojourn.core.health import Health
 from sojourn.core.lease import Batch, Lease, Leases
 from sojourn.core.ledger import Ledger
@@ -71,9 +72,10 @@ class Dispatcher:
         self._rate = EventRate(_RATE_KEPT_S, cells=20)
         self._backlog = Backlog(heeds_deadlines=policy.heeds_deadlines)
         self._leases = Leases()
+        self._cold_clock = ColdClock()
         self._health = Health(settings, self.model, self._leases)
         objective_s = settings.slo.latency_s if settings.slo else inf
-        self.ledger = Ledger(self._backlog, self._leases, self.model, objective_s)
+        self.ledger = Ledger(self._backlog, self._leases, self.model, objective_s, self._cold_clock)
         self.reporter = Reporter(settings.name, self._backlog, self._leases, self.ledger, self.model)
         bounds = bounds or QueueBounds()
         self._batch_bytes = bounds.batch_bytes
@@ -132,10 +134,6 @@ class Dispatcher:
         """Requests admitted and not ended."""
         return len(self._backlog.requests)
 
-    def arrivals_per_s(self, now_s: float) -> float:
-        """Arrival rate over the last second."""
-        return self._rate.per_s(now_s, _RATE_WINDOW_S)
-
     @property
     def infeasible_s(self) -> float | None:
         """p95 of the time one item takes alone if that is more than the objective allows, else None [s]."""
@@ -158,6 +156,8 @@ class Dispatcher:
             self._wake_at_s = min(self._wake_at_s, self._request_arrived(event, now_s, actions))
             return actions
         self._on[type(event)](event, now_s, actions)
+        if (self._leases.slots > 0) is not self._cold_clock.is_warm:
+            self._cold_clock.turn(now_s)
         self._wake_at_s = min(self._policy_wake_at_s, self._backlog.next_due_at_s(), self._leases.next_due_at_s())
         return actions
 
@@ -173,6 +173,7 @@ class Dispatcher:
         if fault is not None:
             self.ledger.refuse(request.id, fault, actions)
             return inf
+        request.cold_clock_s = self._cold_clock.reading_s(now_s)
         due_at_s = self._backlog.admit(request)
         if self._leases.free_slots:
             self._dispatch(now_s, actions)
@@ -215,7 +216,7 @@ class Dispatcher:
         batch = self._leases.end(lease, event.batch_id)
         busy_s = now_s - batch.dispatched_at_s
         self.reporter.batch_ended(busy_s)
-        self._health.note(lease, len(batch.requests), busy_s, now_s)
+        self._health.note(lease, len(batch.requests), busy_s, now_s, event.own_s)
         faults = dict(event.faults) if event.faults else None
         if faults is not None:
             faults = self._recovery.split(batch, faults, now_s)
@@ -281,7 +282,9 @@ class Dispatcher:
                 give_up_at_s = request.give_up_at_s
             ids.append(request.id)
         suspect_at_s = now_s + self._health.patience_s(lease, size)
-        self._leases.begin(lease, Batch(batch_id, lease.replica_id, members, now_s, give_up_at_s, suspect_at_s, size))
+        cold_s = self._cold_clock.reading_s(now_s)
+        batch = Batch(batch_id, lease.replica_id, members, now_s, give_up_at_s, suspect_at_s, size, cold_s)
+        self._leases.begin(lease, batch)
         actions.append(DispatchBatch(lease.replica_id, batch_id, ids))
 
     # Time.

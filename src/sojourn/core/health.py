@@ -43,14 +43,23 @@ class Health:
             return self._unknown_s
         return max(_SILENCE_FACTOR * self._model.p99_s(size), _SILENCE_MIN_S)
 
-    def note(self, lease: Lease, size: int, duration_s: float, now_s: float) -> None:
-        """Take in how long a batch took; teach the model unless this replica alone is slow."""
+    def note(self, lease: Lease, size: int, duration_s: float, now_s: float, own_s: float = 0.0) -> None:
+        """Take in how long a batch took; teach the model unless this replica alone is slow.
+
+        Args:
+            lease: The replica.
+            size: Items in the batch.
+            duration_s: From its dispatch until its answer was read, in seconds.
+            now_s: When that was.
+            own_s: How long the replica had it by its own clock, in seconds; 0 if that is unknown. A server that stood still,
+                or a slow link, is not the replica's fault; one that answers nothing is seen by its silence.
+        """
         lease.completed += 1
         self._model.largest_seen = max(self._model.largest_seen, size)
         if lease.completed <= FRESH_BATCHES:
             return
         expected_s = self._model.mean_by_size_s[size]
-        if self._model.samples >= _KNOWN_FROM_SAMPLES and duration_s > _SLOW_FACTOR * expected_s:
+        if self._model.samples >= _KNOWN_FROM_SAMPLES and (own_s or duration_s) > _SLOW_FACTOR * expected_s:
             lease.slow_streak += 1
             if any(_is_sound(other) for other in self._others(lease)):
                 return  # a straggler does not size everybody

@@ -11,7 +11,10 @@ from sojourn.estimate.service_time import ServiceTimeModel
 
 
 class Batch(msgspec.Struct, gc=False):
-    """One model call under way. `requests` keeps its order; ended ones stay, to keep positions."""
+    """One model call under way. `requests` keeps its order; ended ones stay, to keep positions.
+
+    `cold_clock_s` is the reading of the function's cold clock when it was dispatched.
+    """
 
     id: int
     replica_id: int
@@ -20,6 +23,7 @@ class Batch(msgspec.Struct, gc=False):
     give_up_at_s: float
     suspect_at_s: float
     waiting: int
+    cold_clock_s: float = 0.0
 
 
 class Lease(msgspec.Struct):

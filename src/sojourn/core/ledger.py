@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sojourn.core.backlog import Backlog
+from sojourn.core.cold_clock import ColdClock
 from sojourn.core.lease import Batch, Leases
 from sojourn.domain.action import DispatcherAction, Finish
 from sojourn.domain.request import BLAME_OF_FAULT, OUTCOME_OF_FAULT, Blame, Fault, Outcome, Place, Request
@@ -18,11 +19,14 @@ class Ledger:
         leases: Replicas, for the advice when to come back.
         model: Learnt service times, for the same.
         latency_s: The objective's latency, or infinity without an objective.
+        cold_clock: How long there was no replica.
     """
 
-    __slots__ = ("_backlog", "_latency_s", "_leases", "_model", "accepted", "ended", "misses")
+    __slots__ = ("_backlog", "_cold_clock", "_latency_s", "_leases", "_model", "accepted", "ended", "misses")
 
-    def __init__(self, backlog: Backlog, leases: Leases, model: ServiceTimeModel, latency_s: float) -> None:
+    def __init__(
+        self, backlog: Backlog, leases: Leases, model: ServiceTimeModel, latency_s: float, cold_clock: ColdClock
+    ) -> None:
         self.accepted = 0
         self.misses = 0  # of the objective, clients' own faults left out
         self._latency_s = latency_s
@@ -30,6 +34,7 @@ class Ledger:
         self._backlog = backlog
         self._leases = leases
         self._model = model
+        self._cold_clock = cold_clock
 
     def refuse(self, request_id: int, fault: Fault, actions: list[DispatcherAction]) -> None:
         """End a request that was never admitted."""
@@ -41,7 +46,8 @@ class Ledger:
     def end(self, request: Request, fault: Fault, now_s: float, actions: list[DispatcherAction]) -> None:
         """End a request that waits (or left its queue just now) without an answer."""
         self._backlog.forget(request)
-        self._finish(request, fault, now_s, actions, -1, now_s - request.arrival_at_s)
+        cold_wait_s = self._cold_clock.reading_s(now_s) - request.cold_clock_s
+        self._finish(request, fault, now_s, actions, -1, now_s - request.arrival_at_s, cold_wait_s)
 
     def end_in_batch(
         self,
@@ -57,14 +63,15 @@ class Ledger:
         request = batch.requests[position]
         self._backlog.forget(request)
         queue_wait_s = batch.dispatched_at_s - request.arrival_at_s
-        self._finish(request, fault, now_s, actions, position if is_answered else -1, queue_wait_s)
+        cold_wait_s = batch.cold_clock_s - request.cold_clock_s
+        self._finish(request, fault, now_s, actions, position if is_answered else -1, queue_wait_s, cold_wait_s)
 
     def serve(
         self, batch: Batch, faults: dict[int, Fault] | None, now_s: float, actions: list[DispatcherAction]
     ) -> None:
         """End all who still wait for a batch that was answered."""
         requests, served, latency_s = self._backlog.requests, 0, self._latency_s
-        dispatched_at_s = batch.dispatched_at_s
+        dispatched_at_s, cold_clock_s = batch.dispatched_at_s, batch.cold_clock_s
         for position, request in enumerate(batch.requests):
             if request.place is not Place.BATCH or request.batch_id != batch.id:
                 continue
@@ -86,6 +93,9 @@ class Ledger:
                     position,
                     dispatched_at_s - arrival_at_s,
                     now_s - arrival_at_s,
+                    cold_clock_s - request.cold_clock_s,
+                    request.retry_s,
+                    request.losses,
                 )
             )
         self.ended[Outcome.SERVED] += served
@@ -102,10 +112,24 @@ class Ledger:
         actions: list[DispatcherAction],
         position: int,
         queue_wait_s: float,
+        cold_wait_s: float,
     ) -> None:
         outcome = OUTCOME_OF_FAULT[fault]
         self.ended[outcome] += 1
         self.misses += BLAME_OF_FAULT[fault] is not Blame.CLIENT
         retry_after_s = self.retry_after_s() if outcome is Outcome.SHED else 0.0
         latency_s = now_s - request.arrival_at_s
-        actions.append(Finish(request.id, outcome, fault, position, queue_wait_s, latency_s, retry_after_s))
+        actions.append(
+            Finish(
+                request.id,
+                outcome,
+                fault,
+                position,
+                queue_wait_s,
+                latency_s,
+                cold_wait_s,
+                request.retry_s,
+                request.losses,
+                retry_after_s,
+            )
+        )

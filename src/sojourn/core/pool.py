@@ -11,6 +11,7 @@ from sojourn.errors import ConfigurationError
 
 _WHOLE = 1.0
 _ROUNDING = 1e-9
+_REPLICAS_MAX = 10_000
 
 UNBOUNDED = Resources(inf, 0.0, 2**63 - 1)
 
@@ -62,7 +63,8 @@ class Pool:
     def most_of(self, claim: Resources) -> int:
         """How many replicas of this claim the empty pool would hold."""
         share = claim.largest_share_of(self.capacity)
-        return 10_000 if share <= 0.0 else int(1.0 / share + _ROUNDING)
+        most = _REPLICAS_MAX if share <= 0.0 else int(1.0 / share + _ROUNDING)
+        return min(most, _held_by_devices(claim.gpus, len(self._gpus_left)))
 
     def most_beside(self, others: Resources, claim: Resources, wanted: int) -> int:
         """How many of `wanted` replicas of this claim the pool holds beside what `others` claim together."""
@@ -91,9 +93,31 @@ class Pool:
         assert all(-_ROUNDING <= left <= _WHOLE + _ROUNDING for left in self._gpus_left)
 
 
+def _held_by_devices(gpus: float, devices: int) -> int:
+    """How many replicas with this claim on accelerators so many of them hold: no share is spread over two."""
+    if gpus <= 0.0:
+        return _REPLICAS_MAX
+    if gpus < _WHOLE:
+        return devices * int(_WHOLE / gpus + _ROUNDING)
+    return devices // (int(gpus - _ROUNDING) + 1)
+
+
+def _misplaced(functions: Iterable[FunctionSettings], capacity: Resources) -> str:
+    """The function whose minimum finds no accelerator with room for it although the sum of all is there; or nothing."""
+    pool, number = Pool(capacity), 0
+    for settings in sorted(functions, key=lambda one: -claim_of(one).gpus):
+        for _ in range(settings.floor_replicas):
+            number += 1
+            if not pool.has_room(claim_of(settings)):
+                return settings.name
+            pool.take(number, claim_of(settings))
+    return ""
+
+
 def impossible_claims(functions: Iterable[FunctionSettings], capacity: Resources) -> list[str]:
     """What of these functions can never run in this pool, and whether their minima fit together; one text each."""
     faults, minima, parts = [], Resources(), []
+    functions = list(functions)
     for settings in functions:
         claim = claim_of(settings)
         for name, wanted, has in (
@@ -114,6 +138,12 @@ def impossible_claims(functions: Iterable[FunctionSettings], capacity: Resources
             f"min_replicas of all functions claim cpus={minima.cpus:g}, gpus={minima.gpus:g}, "
             f"memory={minima.memory_bytes:g}, the server has cpus={capacity.cpus:g}, gpus={capacity.gpus:g}, "
             f"memory={capacity.memory_bytes:g}: {'; '.join(parts)}. Lower min_replicas or the claims"
+        )
+    elif not faults and (name := _misplaced(functions, capacity)):
+        faults.append(
+            f"function {name!r}: min_replicas of all functions claim gpus={minima.gpus:g}, which {capacity.gpus:g} would hold, but "
+            f"no single accelerator has room left for the share of each replica: {'; '.join(parts)}. Lower min_replicas or "
+            "claim shares that fill an accelerator, such as 0.5"
         )
     return faults
 

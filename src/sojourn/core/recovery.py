@@ -52,6 +52,7 @@ class Recovery:
             if request.place is not Place.BATCH or request.batch_id != batch.id:
                 continue
             request.losses += 1
+            request.retry_s += now_s - batch.dispatched_at_s
             fault = self._verdict(request, now_s)
             if fault is not None:
                 self._ledger.end_in_batch(batch, position, fault, now_s, actions)
@@ -89,6 +90,8 @@ class Recovery:
             for request in (batch.requests[position] for position in sorted(raised))
             if request.place is Place.BATCH and request.batch_id == batch.id and request.give_up_at_s > now_s
         ]
+        for request in again:
+            request.retry_s += now_s - batch.dispatched_at_s
         half = (len(again) + 1) // 2
         for part in (again[half:], again[:half]):  # as above: the first half runs first
             if part:

@@ -134,9 +134,9 @@ class Scaler:
             return self._bounded(FIRST_WISH)
         is_idle = not self._is_working
         if is_idle and self._is_over(now_s):
-            return self._bounded(Wish(0, "keep-alive", self._why_over(now_s), is_idle=True))
+            return self._bounded(Wish(0, "keep_alive", self._why_over(now_s), is_idle=True))
         if is_idle and ready + len(starting_ages_s) <= 1:
-            return self._bounded(Wish(1, "keep-alive", self._why_kept(now_s), is_idle=True))
+            return self._bounded(Wish(1, "keep_alive", self._why_kept(now_s), is_idle=True))
         want = self._want(ready, starting_ages_s, now_s)
         cause = "request" if ready == 0 and self._is_working else "policy"
         return self._bounded(Wish(max(want.replicas, 1), cause, want.why, want.terms, is_idle=is_idle))

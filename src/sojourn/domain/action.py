@@ -27,7 +27,8 @@ class Finish(msgspec.Struct, frozen=True, gc=False):
     """End a request with its one outcome.
 
     `position` is the item's place in the batch just completed, or -1 if it was in none.
-    `queue_wait_s` and `latency_s` count from arrival; `retry_after_s` is for refusals.
+    `queue_wait_s` and `latency_s` count from arrival; `retry_after_s` is for refusals. Of the wait, `cold_wait_s` passed
+    without any replica, and `retry_s` in runs that came to nothing; `losses` replicas died with it.
     """
 
     request_id: int
@@ -36,6 +37,9 @@ class Finish(msgspec.Struct, frozen=True, gc=False):
     position: int = -1
     queue_wait_s: float = 0.0
     latency_s: float = 0.0
+    cold_wait_s: float = 0.0
+    retry_s: float = 0.0
+    losses: int = 0
     retry_after_s: float = 0.0
 
 

@@ -61,12 +61,14 @@ class ReplicaLost(msgspec.Struct, frozen=True, gc=False):
 class BatchCompleted(msgspec.Struct, frozen=True, gc=False):
     """A replica answered a batch.
 
-    `faults` lists (position in the batch, fault) of the items that were not served, by position.
+    `faults` lists (position in the batch, fault) of the items that were not served, by position. `own_s` is how long the
+    replica had it by its own clock, in seconds; 0 if that is unknown.
     """
 
     replica_id: int
     batch_id: int
     faults: tuple[tuple[int, Fault], ...] = ()
+    own_s: float = 0.0
 
 
 class StartsSuspended(msgspec.Struct, frozen=True, gc=False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 import msgspec
 
@@ -63,7 +64,7 @@ def parse_slo(text: str) -> SLO:
     share = _SHARE.match(text)
     if share is None:
         raise _unreadable(text, 0, "expected a share such as 99% or p99")
-    percent = float(share["p"] or share["percent"])
+    percent = Decimal(share["p"] or share["percent"])
     if not 0 < percent < 100:
         raise _unreadable(text, share.start("p" if share["p"] else "percent"), "the share must lie between 0 and 100 %")
     less = _LESS.match(text, share.end())
@@ -76,7 +77,7 @@ def parse_slo(text: str) -> SLO:
         window_s, at = _duration(text, over.end())
     if at != len(text):
         raise _unreadable(text, at, "expected the end, or 'over' and a window such as 7d")
-    return SLO(latency_s=latency_s, objective=percent / 100, window_s=window_s)
+    return SLO(latency_s=latency_s, objective=float(percent / 100), window_s=window_s)
 
 
 def _duration(text: str, at: int) -> tuple[float, int]:

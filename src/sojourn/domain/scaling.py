@@ -9,7 +9,7 @@ import msgspec
 from sojourn.errors import ConfigurationError
 
 # What may lead to a change; also the values of the metric label `cause`.
-SCALING_CAUSES: Final = ("policy", "keep-alive", "start", "request", "pool", "replace", "scale command")
+SCALING_CAUSES: Final = ("policy", "keep_alive", "start", "request", "pool", "replace", "scale_command")
 REPLICAS_MAX: Final = 10_000
 
 

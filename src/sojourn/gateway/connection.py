@@ -11,7 +11,7 @@ from typing import Final, cast
 from sojourn.gateway import refusal
 from sojourn.gateway.context import UNCOUNTED_BYTES_MAX, Context
 from sojourn.gateway.descriptors import Room
-from sojourn.gateway.exchange import Exchange
+from sojourn.gateway.exchange import Exchange, trace_of
 from sojourn.gateway.head import RequestHead
 from sojourn.gateway.reader import Phase, RequestReader
 from sojourn.gateway.refusal import Refusal
@@ -80,11 +80,11 @@ class Connection(asyncio.Protocol):
             if self._is_between:
                 end = data.find(_HEAD_END) + 4
                 head = self._heads.get(data[:end])
-                request_id = None
+                request_id = trace_parent = None
                 if head is None:
                     recalled = self.context.known_heads.recall(data[:end])
                     if recalled is not None:
-                        head, request_id = recalled
+                        head, request_id, trace_parent = recalled
                 if head is not None and len(data) - end == head.content_length:
                     service = self._routes.get(head.path)
                     exchanges = self._exchanges
@@ -94,6 +94,8 @@ class Connection(asyncio.Protocol):
                         and (head.content_length <= UNCOUNTED_BYTES_MAX or self._holds(head.content_length))
                     ):
                         exchange = Exchange(self, service, request_id, head.persistence)
+                        if trace_parent is not None:
+                            exchange.trace = trace_of(trace_parent)
                         if head.content_length > UNCOUNTED_BYTES_MAX:
                             exchange.held_bytes = head.content_length
                         exchanges.append(exchange)
@@ -144,6 +146,8 @@ class Connection(asyncio.Protocol):
         """Hand a complete request to its function; its body is counted with `held_bytes` in the context."""
         self._continue_is_due = False
         exchange = Exchange(self, service, head.request_id, head.persistence, held_bytes=held_bytes)
+        if head.trace_parent is not None:
+            exchange.trace = trace_of(head.trace_parent)
         self._exchanges.append(exchange)
         try:
             exchange.number = service.submit(exchange, body, head.kind, head.priority, head.client_timeout_s)
@@ -181,6 +185,12 @@ class Connection(asyncio.Protocol):
             self.expires_at_s = at_s
 
     # ---- called by exchanges
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether bytes of an answer, or an answer that waits for its turn, are still here."""
+        waits = any(exchange.response is not None for exchange in self._exchanges)
+        return waits or (self._transport.get_write_buffer_size() > 0 and not self._transport.is_closing())
 
     def persistence_now(self, persistence: int) -> int:
         """What becomes of the connection after an answer: a draining server lets the last one close it."""

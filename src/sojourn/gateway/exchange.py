@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from sojourn.domain.request import Fault
+from sojourn.domain.trace_context import TraceContext, read_traceparent
 from sojourn.gateway.response import STATUS_OF_FAULT, Persistence, error_answer
 from sojourn.gateway.routes import Service
 from sojourn.wire.message import ContentKind
@@ -21,6 +24,7 @@ class Exchange(msgspec.Struct, gc=False, eq=False):
     `connection` is None once the exchange has been answered or its client is gone: whatever comes
     after that is dropped. `response` holds an answer that waits for those before it. `held_bytes` is
     what its body adds to the context's count until then.
+    `trace` is its place in the client's trace; None if the client told none.
     """
 
     connection: Connection | None
@@ -31,6 +35,20 @@ class Exchange(msgspec.Struct, gc=False, eq=False):
     response: bytes | None = None
     is_last: bool = False
     held_bytes: int = 0
+    trace: TraceContext | None = None
+
+    def name(self) -> str:
+        """The request id the client is told, or would be."""
+        if self.request_id is None:
+            if self.connection is None:
+                return ""  # its client went away unnamed
+            self.request_id = self.connection.context.request_ids.new()
+        return self.request_id.decode("ascii")
+
+    def outbox(self) -> Callable[[], bool] | None:
+        """What tells whether the answer, once given, still waits to be sent; None if the client is gone."""
+        connection = self.connection
+        return None if connection is None else lambda: connection.has_unsent
 
     def answer(self, body: bytes, kind: ContentKind, timing: bytes) -> None:
         """Send the result; `timing` is the value of the Server-Timing header."""
@@ -42,7 +60,11 @@ class Exchange(msgspec.Struct, gc=False, eq=False):
         if self.held_bytes:
             context.held_bytes -= self.held_bytes
         persistence = connection.persistence_now(self.persistence) if context.is_draining else self.persistence
-        request_id = self.request_id or context.request_ids.new()
+        request_id = self.request_id
+        if request_id is None:
+            self.request_id = request_id = context.request_ids.new()
+        if self.trace is not None:
+            timing += b"\r\ntraceparent: " + self.trace.traceparent
         head = context.answer_heads[persistence][kind] % (len(body), request_id, timing)
         connection.send(self, head, body, persistence == 0)
 
@@ -59,9 +81,17 @@ class Exchange(msgspec.Struct, gc=False, eq=False):
         context = connection.context
         context.held_bytes -= self.held_bytes
         persistence = connection.persistence_now(self.persistence) if context.is_draining else self.persistence
-        request_id = self.request_id or context.request_ids.new()
+        request_id = self.request_id
+        if request_id is None:
+            self.request_id = request_id = context.request_ids.new()
         answer = error_answer(
             status, code, message, request_id,
             persistence=persistence, retry_after_s=retry_after_s, date=context.date_line,
+            trace_parent=None if self.trace is None else self.trace.traceparent,
         )  # fmt: skip
         connection.send(self, answer, b"", persistence == Persistence.CLOSE)
+
+
+def trace_of(trace_parent: bytes) -> TraceContext | None:
+    """The trace a client's `traceparent` names, with a new span of ours; None if it cannot be read."""
+    return read_traceparent(trace_parent, os.urandom(8).hex())

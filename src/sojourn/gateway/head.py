@@ -58,8 +58,8 @@ _DECIMAL: Final = re.compile(rb"(?:[0-9]{1,15}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})(
 class RequestHead(msgspec.Struct, frozen=True, gc=False):
     """What the headers of a call of a function say.
 
-    `content_length` is -1 for a chunked body. `request_id` is the client's, or None. The timeout is
-    the client's, in seconds, or None.
+    `content_length` is -1 for a chunked body. `request_id` and `trace_parent` are the client's, or None. The
+    timeout is the client's, in seconds, or None.
     """
 
     path: bytes
@@ -70,6 +70,7 @@ class RequestHead(msgspec.Struct, frozen=True, gc=False):
     persistence: int
     content_length: int
     expects_continue: bool
+    trace_parent: bytes | None = None
 
 
 def framing_fault(  # noqa: PLR0911 - one return for each way to refuse
@@ -134,6 +135,7 @@ def read_head(path: bytes, version: str, headers: Headers, persistence: int, lim
         content_length,
         # A client of HTTP/1.0 does not know what 100 means and sends its body anyway.
         expect is not None and version != "1.0" and content_length != 0,
+        headers.get(b"traceparent"),
     )
 
 

@@ -11,7 +11,7 @@ KNOWN_HEADS_MAX: Final = 1024
 KNOWN_HEAD_BYTES_MAX: Final = 2048
 
 # Fields whose value is another one in each request. A value of 1 to 128 visible characters cannot end
-# its line, and nothing depends on it: an id is echoed, a trace parent is not even read.
+# its line, and nothing depends on it: an id is echoed, a trace parent that cannot be read is passed over.
 VARYING: Final = frozenset({b"x-request-id", b"traceparent"})
 _VARYING_LINE: Final = re.compile(rb"\r\n([xX]-[rR]equest-[iI][dD]|[tT]raceparent): ([\x21-\x7e]{1,128})(?=\r\n)")
 
@@ -35,7 +35,7 @@ class KnownHeads:
 
     def __init__(self, header_bytes: int) -> None:
         self.by_bytes: dict[bytes, RequestHead] = {}
-        self._by_outline: dict[_Outline, tuple[RequestHead, int]] = {}
+        self._by_outline: dict[_Outline, tuple[RequestHead, int, int]] = {}
         self._outlined_bytes_max = min(header_bytes, KNOWN_HEAD_BYTES_MAX)
 
     def remember(self, head_bytes: bytes, head: RequestHead, *, varying: int) -> None:
@@ -53,22 +53,23 @@ class KnownHeads:
             return
         # A field that came twice, without a value or in an unusual spelling: to be parsed each time.
         names = [name.lower() for name, _ in _VARYING_LINE.findall(head_bytes)]
-        if len(names) != varying or head_bytes.lower().count(b"\r\nx-request-id:") > 1:
+        if len(names) != varying or any(head_bytes.lower().count(b"\r\n" + name + b":") > 1 for name in VARYING):
             return
         _make_room(self._by_outline)
         outline, _ = _outline_of(head_bytes)
-        self._by_outline[outline] = (head, names.index(b"x-request-id") if b"x-request-id" in names else -1)
+        id_at, trace_at = (names.index(name) if name in names else -1 for name in (b"x-request-id", b"traceparent"))
+        self._by_outline[outline] = (head, id_at, trace_at)
 
-    def recall(self, head_bytes: bytes) -> tuple[RequestHead, bytes | None] | None:
-        """What a head with varying fields says, and its request id; None if it has to be parsed."""
+    def recall(self, head_bytes: bytes) -> tuple[RequestHead, bytes | None, bytes | None] | None:
+        """What a head with varying fields says, its request id and trace parent; None if it has to be parsed."""
         if not self._by_outline or len(head_bytes) > self._outlined_bytes_max:
             return None
         outline, values = _outline_of(head_bytes)
         known = self._by_outline.get(outline)
         if known is None:
             return None
-        head, id_at = known
-        return head, values[id_at] if id_at >= 0 else None
+        head, id_at, trace_at = known
+        return head, values[id_at] if id_at >= 0 else None, values[trace_at] if trace_at >= 0 else None
 
 
 def _outline_of(head_bytes: bytes) -> tuple[_Outline, list[bytes]]:
@@ -79,6 +80,6 @@ def _outline_of(head_bytes: bytes) -> tuple[_Outline, list[bytes]]:
     return tuple(pieces), values
 
 
-def _make_room(table: dict[bytes, RequestHead] | dict[_Outline, tuple[RequestHead, int]]) -> None:
+def _make_room(table: dict[bytes, RequestHead] | dict[_Outline, tuple[RequestHead, int, int]]) -> None:
     if len(table) >= KNOWN_HEADS_MAX:
         table.clear()

@@ -15,9 +15,9 @@ from sojourn.gateway.context import Context
 from sojourn.gateway.head import SINGLE, Headers, RequestHead, framing_fault, read_head, request_id_of
 from sojourn.gateway.known_heads import VARYING
 from sojourn.gateway.refusal import Refusal
-from sojourn.gateway.response import STATUS_OF_FAULT, Persistence, error_answer, health_answer
+from sojourn.gateway.response import Persistence, error_answer, health_answer
 from sojourn.gateway.routes import Service, path_of, unknown_path_text
-from sojourn.wire.message import ContentKind
+from sojourn.gateway.verdict import Verdict
 
 if TYPE_CHECKING:
     from sojourn.gateway.connection import Connection
@@ -44,22 +44,6 @@ class Phase(IntEnum):
 
 class _StopReading(Exception):  # noqa: N818 - not an error: how a callback ends the parser's run
     """The rest of the bytes are not to be parsed; the client has been told."""
-
-
-class _Verdict:
-    """The caller of a request whose body has not come: it can only be refused."""
-
-    refusal: Refusal | None = None
-
-    def answer(self, body: bytes, kind: ContentKind, timing: bytes) -> None:  # noqa: ARG002 - as any caller
-        """Nothing has been run."""
-        raise AssertionError("an announced request has no answer")
-
-    def refuse(self, fault: Fault, message: str, status: int = 0, retry_after_s: float = 0.0) -> None:
-        """The body is not wanted."""
-        self.refusal = Refusal(
-            status or STATUS_OF_FAULT[fault], fault.value, message, fault, retry_after_s=retry_after_s
-        )
 
 
 class RequestReader:
@@ -256,10 +240,11 @@ class RequestReader:
         if not self._context.has_room_for(length):
             self._refuse(refusal.bodies_too_large(self._limits))
             return False
-        verdict = _Verdict()
+        verdict = Verdict(self._request_id(), head.trace_parent)
         service.announce(verdict, head.priority, head.client_timeout_s, length)
         if verdict.refusal is None:
             return True
+        self._headers[b"x-request-id"] = verdict.request_id  # the client is told the name it is kept under
         self._service = None  # it is counted already
         self._refuse(verdict.refusal)
         return False

@@ -131,6 +131,7 @@ def error_answer(
     allow: bytes = b"",
     is_head: bool = False,
     date: bytes = b"",
+    trace_parent: bytes | None = None,
 ) -> bytes:
     """A whole error answer, head and JSON body.
 
@@ -144,6 +145,7 @@ def error_answer(
         allow: Value of the Allow header, for 405.
         is_head: Whether this answers HEAD: the length is told, the body is not sent.
         date: Line of the Date header, if it is to be sent.
+        trace_parent: Value of the traceparent header, if it is to be sent.
     """
     body = _encode_json(ErrorBody(message, code, request_id.decode("ascii")))
     fields = date + _CONNECTION[persistence]
@@ -151,6 +153,8 @@ def error_answer(
         if not 0 < retry_after_s < math.inf:
             retry_after_s = RETRY_AFTER_S_DEFAULT
         fields += b"retry-after: %d\r\n" % math.ceil(retry_after_s)
+    if trace_parent is not None:
+        fields += b"traceparent: %b\r\n" % trace_parent
     if allow:
         fields += b"allow: %b\r\n" % allow
     return b"%bcontent-type: application/json\r\n%bcontent-length: %d\r\nx-request-id: %b\r\n\r\n%b" % (

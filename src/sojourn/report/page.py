@@ -12,7 +12,7 @@ from sojourn.report.axis import duration_text
 from sojourn.report.chart import batch_chart, batch_histogram, latency_chart, rate_chart
 from sojourn.report.series import RunSeries, intervals_of
 
-_STYLE = """
+STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --card: #f6f7f9; --ink: #1b1f24; --soft: #5b6570; --rule: #dde1e6;
   --good: #2f6fde; --late: #d9820f; --lost: #cc2f3d; --p50: #0d8a72; --p99: #7a3fc4; --fine: #187a3f; }
 @media (prefers-color-scheme: dark) { :root { --paper: #14171b; --card: #1d2126; --ink: #e6e9ed; --soft: #9aa5b1;
@@ -77,33 +77,33 @@ def render(report: RunReport) -> str:
     intervals = intervals_of(series, report.objective_s)
     span = f"{intervals[0].span_s:.6g} s"
     figures = [
-        _figure(
+        figure(
             "Latency against the objective" if report.objective_s else "Latency",
-            _keys([("good", "within" if report.objective_s else "served"), ("late", "late"), ("lost", "not served")])
-            + _keys([("p50", f"p50 per {span}"), ("p99", f"p99 per {span}")])
-            + (_keys([("objective", f"objective {duration_text(report.objective_s)}")]) if report.objective_s else ""),
+            keys([("good", "within" if report.objective_s else "served"), ("late", "late"), ("lost", "not served")])
+            + keys([("p50", f"p50 per {span}"), ("p99", f"p99 per {span}")])
+            + (keys([("objective", f"objective {duration_text(report.objective_s)}")]) if report.objective_s else ""),
             latency_chart(series, intervals, report.objective_s),
         ),
-        _figure(
+        figure(
             "Arrival rate",
-            _keys([("good", "arrivals"), ("p50", "served within the objective" if report.objective_s else "served")]),
+            keys([("good", "arrivals"), ("p50", "served within the objective" if report.objective_s else "served")]),
             rate_chart(series, intervals),
         ),
     ]
     if any(series.batch_size):
         figures += [
-            _figure(
+            figure(
                 "Batch size",
-                _keys([("good", "batch a request was served in"), ("p99", f"mean per {span}")]),
+                keys([("good", "batch a request was served in"), ("p99", f"mean per {span}")]),
                 batch_chart(series, intervals),
             ),
-            _figure("Batches by size", "", batch_histogram(series)),
+            figure("Batches by size", "", batch_histogram(series)),
         ]
-    tables = "".join(_table(rows) for rows in report.numbers)
+    tables = "".join(number_table(rows) for rows in report.numbers)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"/>'
-        f"<title>{escape(report.title)}</title><style>{_STYLE}</style></head><body>\n"
+        f"<title>{escape(report.title)}</title><style>{STYLE}</style></head><body>\n"
         f'<h1>{escape(report.title)}</h1><p class="subtitle">{escape(report.subtitle)}</p>\n'
         f'<div class="verdict {report.verdict}">{escape(report.verdict_text)}</div>\n'
         f'<div class="numbers">{tables}</div>\n' + "\n".join(figures) + f"\n<footer>{escape(report.footer)}</footer>\n"
@@ -111,14 +111,17 @@ def render(report: RunReport) -> str:
     )
 
 
-def _table(rows: Sequence[tuple[str, str]]) -> str:
+def number_table(rows: Sequence[tuple[str, str]]) -> str:
+    """A table of (label, value) rows."""
     cells = "".join(f"<tr><td>{escape(label)}</td><td>{escape(value)}</td></tr>" for label, value in rows)
     return f"<table>{cells}</table>"
 
 
-def _figure(title: str, caption: str, svg: str) -> str:
+def figure(title: str, caption: str, svg: str) -> str:
+    """A plot under its title; the caption is HTML, as `keys` makes it."""
     return f"<figure><h2>{escape(title)}</h2><figcaption>{caption}</figcaption>{svg}</figure>"
 
 
-def _keys(entries: Sequence[tuple[str, str]]) -> str:
+def keys(entries: Sequence[tuple[str, str]]) -> str:
+    """What the colours mean: (class, text) of each."""
     return "".join(f'<span class="key {kind}"></span>{escape(text)}' for kind, text in entries)

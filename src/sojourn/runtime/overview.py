@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sojourn.domain.replica import ReplicaState
+from sojourn.runtime.slo_view import objective_snapshot
+from sojourn.telemetry.exposition import QUANTILE_WINDOW_S
 from sojourn.telemetry.meter import ColdStart
 from sojourn.telemetry.status import (
     FunctionDetail,
@@ -21,6 +23,7 @@ from sojourn.telemetry.status import (
 
 if TYPE_CHECKING:
     from sojourn.core.controller import Controller
+    from sojourn.runtime.alert_book import AlertBook
     from sojourn.runtime.output import ReplicaOutput
     from sojourn.runtime.ports import Launcher
     from sojourn.runtime.scaling_record import ScalingRecords
@@ -39,6 +42,7 @@ class PlatformOverview:
         scaling: What was decided on each function's replicas.
         cold_starts: How long the living replicas took to be ready, by number.
         launcher: Knows how much memory a replica takes.
+        alerts: Knows which alerts fire.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class PlatformOverview:
         scaling: ScalingRecords,
         cold_starts: Mapping[int, ColdStart],
         launcher: Launcher,
+        alerts: AlertBook,
     ) -> None:
         self._services = services
         self._controller = controller
@@ -56,6 +61,7 @@ class PlatformOverview:
         self._scaling = scaling
         self._cold_starts = cold_starts
         self._launcher = launcher
+        self._alerts = alerts
 
     def functions(self) -> list[FunctionStatus]:
         """One row per function, in order of their names."""
@@ -97,14 +103,17 @@ class PlatformOverview:
         replicas = dict.fromkeys((ReplicaState.STARTING, ReplicaState.READY, ReplicaState.DRAINING), 0)
         for member in self._controller.members(service.name):
             replicas[member.state] += 1
-        dispatcher = service.dispatcher
+        dispatcher, slo = service.dispatcher, service.manifest.settings.slo
+        now_s, monitor = monotonic(), service.meter.monitor
         return FunctionSnapshot(
             meter=service.meter.snapshot(),
             queue_depth=dispatcher.queue_depth + dispatcher.late_depth,
             queue_depth_late=dispatcher.late_depth,
             replicas=replicas,
-            replica_seconds=self._controller.replica_seconds(service.name, monotonic()),
+            replica_seconds=self._controller.replica_seconds(service.name, now_s),
             scaling_decisions=dict(self._scaling[service.name].decisions),
+            slo=objective_snapshot(slo, monitor, self._alerts[service.name], now_s) if slo else None,
+            latency_cells=[packed for _, packed in monitor.fine_cells(now_s, QUANTILE_WINDOW_S)],
         )
 
     def _replica_details(self, name: str) -> list[ReplicaStatus]:
@@ -130,4 +139,5 @@ class PlatformOverview:
             service.infeasible,
             scaling.limits,
             scaling.last,
+            self._alerts.firing(service.name),
         )

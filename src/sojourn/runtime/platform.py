@@ -45,6 +45,7 @@ from sojourn.domain.event import (
 )
 from sojourn.domain.function import FunctionManifest
 from sojourn.domain.resources import Resources
+from sojourn.runtime.alert_book import AlertBook
 from sojourn.runtime.idleness import idle_by
 from sojourn.runtime.output import ReplicaOutput
 from sojourn.runtime.overview import PlatformOverview
@@ -56,6 +57,7 @@ from sojourn.telemetry.edges import common_edges_s
 from sojourn.telemetry.events import PlatformEvents
 from sojourn.telemetry.journal import Journal
 from sojourn.telemetry.meter import ColdStart, FunctionMeter
+from sojourn.telemetry.trace_store import TraceStore
 from sojourn.wire.message import Done, Drain, Fatal, Message, Ready
 from sojourn.wire.spec import accelerators_seen
 
@@ -77,6 +79,7 @@ class Platform:
         bounds: Limits of each function's queue.
         capacity: What all replicas share; None sets no bound.
         journal_steps: Steps kept per state machine.
+        offset_s: What to add to monotonic seconds to get seconds since the epoch.
     """
 
     def __init__(
@@ -88,10 +91,13 @@ class Platform:
         bounds: QueueBounds | None = None,
         capacity: Resources | None = None,
         journal_steps: int = 1024,
+        offset_s: float = 0.0,
     ) -> None:
         self.services: dict[str, FunctionService] = {}
         self.controller = Controller(SystemRandom(), capacity or UNBOUNDED)
         self.journal = Journal(journal_steps)
+        self.traces = TraceStore()
+        self._offset_s = offset_s
         self._launcher = launcher
         self._events = events
         self._output = output
@@ -128,21 +134,24 @@ class Platform:
         for manifest in manifests:
             name = manifest.name
             self._scaling.deployed(manifest.settings)
+            meter = FunctionMeter(
+                name, manifest.revision, edges_s, has_objective=bool(manifest.settings.slo), offset_s=self._offset_s
+            )
             self.services[name] = FunctionService(
-                manifest,
-                FunctionMeter(name, manifest.revision, edges_s),
-                self._bounds,
-                Journal(self._journal_steps),
-                self,
+                manifest, meter, self._bounds, Journal(self._journal_steps), self, self.traces
             )
         for manifest in manifests:
             self._step(FunctionDeployed(manifest.settings))
 
-    def overview(self) -> PlatformOverview:
+    def overview(self, alerts: AlertBook) -> PlatformOverview:
         """What the admin port shows."""
         return PlatformOverview(
-            self.services, self.controller, self._output, self._scaling, self._cold_starts, self._launcher
+            self.services, self.controller, self._output, self._scaling, self._cold_starts, self._launcher, alerts
         )
+
+    def replica_seconds(self, function: str) -> float:
+        """Replica time a function has used since the server started [s]."""
+        return self.controller.replica_seconds(function, monotonic())
 
     def scale(self, function: str, min_replicas: int | None = None, max_replicas: int | None = None) -> None:
         """Change the floor, the ceiling or both of a function's replicas from now on; None leaves one as it is.

@@ -8,6 +8,7 @@ from typing import Protocol
 from sojourn.domain.action import SuspectReplica
 from sojourn.domain.demand import DemandReport
 from sojourn.domain.request import Fault
+from sojourn.domain.trace_context import TraceContext
 from sojourn.wire.message import ContentKind
 from sojourn.wire.spec import ReplicaSpec
 
@@ -15,7 +16,17 @@ __all__ = ["Caller", "Launcher", "ReplicaSpec", "ServiceOwner"]
 
 
 class Caller(Protocol):
-    """Whoever waits for the answer of one request; exactly one of its methods is called, once."""
+    """Whoever waits for the answer of one request; `answer` or `refuse` is called, once."""
+
+    @property
+    def trace(self) -> TraceContext | None:
+        """Its place in the client's trace; None if the client told none."""
+
+    def name(self) -> str:
+        """The request id the client is told, also once it has been; empty if the client went away unnamed."""
+
+    def outbox(self) -> Callable[[], bool] | None:
+        """To be asked for before it is answered: tells afterwards whether bytes of the answer are still to be sent."""
 
     def answer(self, body: bytes, kind: ContentKind, timing: bytes) -> None:
         """Hand over the result; `timing` is the value of a Server-Timing header."""

@@ -22,16 +22,20 @@ from sojourn.domain.event import (
 from sojourn.domain.function import FunctionManifest
 from sojourn.domain.request import BLAME_OF_FAULT, OUTCOME_OF_FAULT, Blame, Fault, Outcome
 from sojourn.policy.batching.catalogue import batching_policy
+from sojourn.runtime.accounts import Accounts
 from sojourn.runtime.faults import explain
+from sojourn.runtime.outbox import Outbox
 from sojourn.runtime.ports import Caller, ServiceOwner
 from sojourn.runtime.quarantine import Quarantine
 from sojourn.runtime.replica_link import ReplicaLink
+from sojourn.runtime.run import Call, Run, waits_of
+from sojourn.slo.cause import CAUSE_OF_FAULT
 from sojourn.telemetry.journal import Journal
 from sojourn.telemetry.meter import FunctionMeter
+from sojourn.telemetry.trace_store import TraceStore
 from sojourn.wire.message import Cancel, ContentKind, Done
 
-_Call = tuple[Caller, bytes, ContentKind]
-_NO_DONE = Done(0, 0.0, 0.0, 0.0, 0.0, [])
+_NO_RUN = Run(0, 0, [], 0.0, 0.0, 0.0)
 _KINDS = tuple(ContentKind)
 # What a replica may say of an item; all else is for the platform to judge.
 _FAULT_CODES = frozenset(
@@ -60,6 +64,7 @@ class FunctionService:
         bounds: Limits of the queue.
         journal: Where steps of the dispatcher are recorded.
         owner: Told of what concerns replicas and objectives.
+        traces: Where finished requests worth a look are kept; None keeps none.
         clock: Monotonic seconds.
     """
 
@@ -70,6 +75,7 @@ class FunctionService:
         bounds: QueueBounds,
         journal: Journal,
         owner: ServiceOwner,
+        traces: TraceStore | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         settings = manifest.settings
@@ -85,12 +91,14 @@ class FunctionService:
         self._owner = owner
         self._is_judged = self._latency_s is None  # whether the objective was found feasible or not
         self._clock = clock
-        self._calls: dict[int, _Call] = {}
-        self._running: dict[int, tuple[float, int, int]] = {}  # batch -> (dispatched at, size, replica)
+        self._accounts = Accounts(meter, traces, self._latency_s)
+        self._outbox = Outbox(clock)
+        self._calls: dict[int, Call] = {}
+        self._running: dict[int, Run] = {}  # by batch
+        self._free_at_s: dict[int, float] = {}  # when each replica became free, by number
         self._quarantine = Quarantine()
         self._number = 0
-        self._done: Done = _NO_DONE
-        self._done_timing = b""
+        self._run = _NO_RUN  # whose answer is being dealt with
         self._done_faults: dict[int, tuple[str, int]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at_s = 0.0
@@ -107,9 +115,10 @@ class FunctionService:
             self.refused_at_the_door(Fault.POISONED)
             caller.refuse(Fault.POISONED, explain(Fault.POISONED, self.manifest.settings), 0, 0.0)
             return number
-        self._calls[number] = (caller, body, kind)
+        self._calls[number] = call = Call(caller, body, kind, self.dispatcher.in_flight)
         self.meter.arrived(now_s)
         self._step(RequestArrived(number, len(body), priority, client_timeout_s), now_s)
+        call.admitted_at_s = self._clock()
         return number
 
     def announce(self, caller: Caller, priority: int, client_timeout_s: float | None, body_bytes: int) -> None:
@@ -119,57 +128,47 @@ class FunctionService:
         """
         self._number = number = self._number + 1
         now_s = self._clock()
-        self._calls[number] = (caller, b"", ContentKind.JSON)
+        self._calls[number] = Call(caller, b"", ContentKind.JSON, self.dispatcher.in_flight)
         self._step(RequestAnnounced(number, body_bytes, priority, client_timeout_s), now_s)
         if self._calls.pop(number, None) is None:
             self.meter.arrived(now_s)
 
     def cancel(self, request_number: int) -> None:
         """The client is gone: the request is neither answered nor refused any more."""
-        if self._calls.pop(request_number, None) is not None:
+        if request_number in self._calls:
             self._step(ClientGone(request_number), self._clock())
 
     def refused_at_the_door(self, fault: Fault) -> None:
         """Count a request that the gateway refused after routing, before the core saw it."""
         now_s = self._clock()
-        within = None if self._latency_s is None else False
-        counts = BLAME_OF_FAULT[fault] is not Blame.CLIENT
         self.meter.arrived(now_s)
-        self.meter.finished(OUTCOME_OF_FAULT[fault], 0.0, 0.0, within, counts, now_s)
+        self.meter.ended(OUTCOME_OF_FAULT[fault], now_s, CAUSE_OF_FAULT.get(fault))
 
     # The replicas' side.
 
     def batch_done(self, link: ReplicaLink, done: Done) -> None:
         """A replica answered a batch."""
         now_s = self._clock()
-        started = self._running.get(done.batch_id)
-        if started is None or started[2] != link.replica_id:
+        run = self._running.get(done.batch_id)
+        if run is None or run.replica_id != link.replica_id:
             return  # the replica was written off meanwhile, or speaks of another's batch
         del self._running[done.batch_id]
-        dispatched_at_s, size, _ = started
+        size = len(run.members)
         wrong = _disagreement(done, size)
         if wrong:
             link.drop(wrong)
             return
         self.meter.batch_done(size, done.called_at_s - done.decoded_at_s, now_s)
-        self._done = done
-        self._done_timing = (
-            b', dispatch;dur=%.3f, decode;dur=%.3f, service;dur=%.3f, encode;dur=%.3f, return;dur=%.3f, batch;desc="%d"'
-            % (
-                (done.received_at_s - dispatched_at_s) * 1e3,
-                (done.decoded_at_s - done.received_at_s) * 1e3,
-                (done.called_at_s - done.decoded_at_s) * 1e3,
-                (done.encoded_at_s - done.called_at_s) * 1e3,
-                (now_s - done.encoded_at_s) * 1e3,
-                size,
-            )
-        )
+        self._free_at_s[run.replica_id] = now_s
+        run.answered(done, now_s)
+        self._run = run
         faults: tuple[tuple[int, Fault], ...] = ()
         if done.faults:
             faults = tuple((fault.position, Fault(fault.code)) for fault in done.faults)
             self._done_faults = {fault.position: (fault.message, fault.status) for fault in done.faults}
-        self._step(BatchCompleted(link.replica_id, done.batch_id, faults), now_s)
-        self._done = _NO_DONE
+        own_s = max(done.encoded_at_s - done.received_at_s, 0.0)
+        self._step(BatchCompleted(link.replica_id, done.batch_id, faults, own_s), now_s)
+        self._run = _NO_RUN
         self._done_faults = {}
         if not self._is_judged and self.dispatcher.model.samples >= _JUDGED_FROM_SAMPLES:
             self._is_judged = True
@@ -178,12 +177,14 @@ class FunctionService:
 
     def replica_lost(self, replica_id: int) -> None:
         """A replica's link is gone, and with it what it held."""
-        self._forget_replica(replica_id)
+        self.links.pop(replica_id, None)
         self._step(ReplicaLost(replica_id), self._clock())
+        self._forget_replica(replica_id)  # only now: who ends with it was in one of its batches
 
     def _forget_replica(self, replica_id: int) -> None:
         self.links.pop(replica_id, None)
-        self._running = {batch: entry for batch, entry in self._running.items() if entry[2] != replica_id}
+        self._free_at_s.pop(replica_id, None)
+        self._running = {batch: run for batch, run in self._running.items() if run.replica_id != replica_id}
 
     @property
     def infeasible(self) -> str | None:
@@ -240,41 +241,60 @@ class FunctionService:
             self._arm(self._wake_at_s(), now_s)
 
     def _dispatch(self, action: DispatchBatch, now_s: float) -> None:
-        calls = self._calls
+        calls, replica_id = self._calls, action.replica_id
         members = [calls[number] for number in action.request_ids]
-        self._running[action.batch_id] = (now_s, len(members), action.replica_id)
-        kinds = bytes([call[2] for call in members])
-        self.links[action.replica_id].run(
-            action.batch_id, [call[1] for call in members], b"" if not any(kinds) else kinds
-        )
+        expected_s = self.dispatcher.model.mean_by_size_s[len(members)] if self.dispatcher.model.is_known else 0.0
+        free_at_s = self._free_at_s.get(replica_id, now_s)
+        self._running[action.batch_id] = Run(action.batch_id, replica_id, members, now_s, free_at_s, expected_s)
+        kinds = bytes([call.kind for call in members])
+        self.links[replica_id].run(action.batch_id, [call.body for call in members], b"" if not any(kinds) else kinds)
 
     def _finish(self, action: Finish, now_s: float) -> None:
-        call = self._calls.pop(action.request_id, None)
         if action.outcome is Outcome.SERVED:
-            latency_s = action.latency_s
-            within = None if self._latency_s is None else latency_s <= self._latency_s
-            self.meter.finished(Outcome.SERVED, latency_s, action.queue_wait_s, within, True, now_s)
-            if call is not None:
-                done, position = self._done, action.position
-                kind = _KINDS[done.kinds[position]] if done.kinds else ContentKind.JSON
-                timing = b"queue;dur=%.3f%b" % (action.queue_wait_s * 1e3, self._done_timing)
-                call[0].answer(done.bodies[position], kind, timing)
-            return
+            self._answer(action, now_s)
+        else:
+            self._refuse(action, self._calls.pop(action.request_id, None), now_s)
+
+    def _answer(self, action: Finish, now_s: float) -> None:
+        """Hand an answer over: this instant ends the latency of the request."""
+        call, run = self._calls.pop(action.request_id), self._run
+        handed_at_s = self._clock()
+        latency_s = action.latency_s + (handed_at_s - now_s)
+        cause, is_kept = self._accounts.served(action, latency_s, run, handed_at_s)
+        done, position, caller = run.done, action.position, call.caller
+        kind = _KINDS[done.kinds[position]] if done.kinds else ContentKind.JSON
+        timing = run.server_timing(*waits_of(action, call.admitted_at_s, now_s), handed_at_s - now_s)
+        if is_kept:
+            replicas = self.dispatcher.replicas_ready
+            kept = self._accounts.keep(action, latency_s, call, run, handed_at_s, cause=cause, replicas=replicas)
+            is_unsent = caller.outbox()
+            if is_unsent is not None:
+                self._outbox.watch(kept, is_unsent, handed_at_s)
+        caller.answer(done.bodies[position], kind, timing)
+
+    def _refuse(self, action: Finish, call: Call | None, now_s: float) -> None:
         fault = action.fault
         assert fault is not None, "only served requests end without a fault"
-        within = None if self._latency_s is None else False
-        self.meter.finished(action.outcome, action.latency_s, action.queue_wait_s, within, self._counts(action), now_s)
-        if call is not None:
-            if fault is Fault.POISONED:
-                self._quarantine.add(call[1], now_s)
-            explained = self._done_faults.get(action.position)
-            if explained is None:
-                settings = self.manifest.settings
-                explained = (
-                    explain(fault, settings, latency_s=action.latency_s, cause=self._owner.cause_of(self.name)),
-                    0,
-                )
-            call[0].refuse(fault, explained[0], explained[1], action.retry_after_s)
+        run = self._run_of(action, call)
+        self._accounts.ended(action, call, run, now_s, counts=self._counts(action))
+        if call is None or fault is Fault.CLIENT_GONE:
+            return
+        if fault is Fault.POISONED:
+            self._quarantine.add(call.body, now_s)
+        explained = self._done_faults.get(action.position)
+        if explained is None:
+            settings = self.manifest.settings
+            cause = self._owner.cause_of(self.name)
+            explained = explain(fault, settings, latency_s=action.latency_s, cause=cause), 0
+        call.caller.refuse(fault, explained[0], explained[1], action.retry_after_s)
+
+    def _run_of(self, action: Finish, call: Call | None) -> Run | None:
+        """The batch in which a request ended without being served; None if it ended in the queue."""
+        if action.position >= 0:
+            return self._run
+        if call is None or action.latency_s <= action.queue_wait_s:
+            return None
+        return next((run for run in (self._run, *self._running.values()) if call in run.members), None)
 
     def _counts(self, action: Finish) -> bool:
         """Whether an outcome other than served counts against the objective (the table of outcomes)."""
@@ -304,6 +324,7 @@ class FunctionService:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._outbox.close()
 
 
 def _disagreement(done: Done, size: int) -> str:

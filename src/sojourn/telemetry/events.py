@@ -62,6 +62,7 @@ class EventRing:
         capacity: Events kept, >= 1.
         wall_clock: Seconds since the epoch.
         listeners_max: Most listeners at once, >= 0.
+        clock: Monotonic seconds.
     """
 
     def __init__(
@@ -69,13 +70,16 @@ class EventRing:
         capacity: int = EVENTS_KEPT,
         wall_clock: Callable[[], float] = time.time,
         listeners_max: int = LISTENERS_MAX,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.capacity = capacity
         self._wall_clock = wall_clock
         self._listeners_max = listeners_max
         self._first_seq = int(wall_clock() * 1000) + 1
         self._next_seq = self._first_seq
+        self._clock = clock
         self._events: deque[PlatformEvent] = deque(maxlen=capacity)
+        self._instants_s: deque[float] = deque(maxlen=capacity)  # of each event, monotonic
         self._listeners: list[Callable[[], None]] = []
 
     @property
@@ -97,6 +101,7 @@ class EventRing:
         )
         self._next_seq += 1
         self._events.append(kept)
+        self._instants_s.append(self._clock())
         for listener in self._listeners:
             listener()
         return kept
@@ -120,6 +125,14 @@ class EventRing:
         found = list(islice(matching, limit))
         found.reverse()
         return EventPage(events=found, next_since=self.last_seq)
+
+    def between(self, begins_s: float, ends_s: float, function: str) -> list[PlatformEvent]:
+        """Events of one function, and those of none, between two instants in monotonic seconds; oldest first."""
+        return [
+            event
+            for event, at_s in zip(self._events, self._instants_s, strict=True)
+            if begins_s <= at_s <= ends_s and event.function in {function, None}
+        ]
 
     def listen(self, listener: Callable[[], None]) -> bool:
         """Call `listener` after each event until `unlisten`; whether there was room for it."""

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 
 from sojourn.domain.replica import ReplicaState
+from sojourn.slo.histogram import LogHistogram
+from sojourn.slo.tally import unpacked
 from sojourn.telemetry.histogram import HistogramSnapshot
+from sojourn.telemetry.meter import Exemplar as MeterExemplar
 from sojourn.telemetry.status import FunctionSnapshot
 
+QUANTILE_WINDOW_S = 300.0
+QUANTILES = (0.5, 0.9, 0.99, 0.999)
 _LABELS = ("function", "revision")
 _GAUGED_STATES = (ReplicaState.STARTING, ReplicaState.READY, ReplicaState.DRAINING)
 
@@ -38,6 +45,7 @@ class SnapshotCollector(Collector):
         yield from _counters(snapshots)
         yield from _histograms(snapshots)
         yield from _gauges(snapshots)
+        yield from _objectives(snapshots)
 
 
 def render(snapshots: list[FunctionSnapshot], accept: str, *, also: Iterable[Collector] = ()) -> tuple[bytes, str]:
@@ -81,8 +89,16 @@ def _counters(snapshots: list[FunctionSnapshot]) -> Iterator[Metric]:
         "Changes of the wanted number of replicas, by what asked for them.",
         labels=["function", "cause"],
     )
+    bad = CounterMetricFamily(
+        "sojourn_slo_bad_total",
+        "Requests that missed the objective of their function, by cause.",
+        labels=[*_LABELS, "cause"],
+    )
     for snapshot in snapshots:
         labels, meter = _labels(snapshot), snapshot.meter
+        if snapshot.slo is not None:
+            for cause, count in meter.bad_by_cause.items():
+                bad.add_metric([*labels, cause], count)
         for outcome, count in meter.requests.items():
             requests.add_metric([*labels, outcome], count)
         good.add_metric(labels, meter.slo_good)
@@ -91,7 +107,7 @@ def _counters(snapshots: list[FunctionSnapshot]) -> Iterator[Metric]:
         cold_starts.add_metric(labels, meter.cold_starts)
         for cause, count in snapshot.scaling_decisions.items():
             scaling.add_metric([meter.function, cause], count)
-    yield from (requests, good, events, replica_seconds, cold_starts, scaling)
+    yield from (requests, good, events, bad, replica_seconds, cold_starts, scaling)
 
 
 def _histograms(snapshots: list[FunctionSnapshot]) -> Iterator[Metric]:
@@ -114,18 +130,79 @@ def _histograms(snapshots: list[FunctionSnapshot]) -> Iterator[Metric]:
     )
     for snapshot in snapshots:
         labels, meter = _labels(snapshot), snapshot.meter
-        _add(duration, labels, meter.duration_s)
+        _add(duration, labels, meter.duration_s, meter.exemplars)
         _add(queue_wait, labels, meter.queue_wait_s)
         _add(service_time, labels, meter.service_time_s)
         _add(batch_size, labels, meter.batch_size)
         for phase, histogram in meter.cold_start_s.items():
             _add(cold_start, [*labels, phase], histogram)
+    yield _quantiles(snapshots)
     yield from (duration, queue_wait, service_time, batch_size, cold_start)
 
 
-def _add(family: HistogramMetricFamily, labels: list[str], histogram: HistogramSnapshot) -> None:
+def _quantiles(snapshots: list[FunctionSnapshot]) -> Metric:
+    quantiles = GaugeMetricFamily(
+        "sojourn_request_duration_quantile_seconds",
+        "Latency of requests served in the last five minutes, at most 1.083 % off; buckets are coarser.",
+        labels=[*_LABELS, "p"],
+    )
+    for snapshot in snapshots:
+        latency = LogHistogram()
+        for packed in snapshot.latency_cells:
+            latency.merge(unpacked(packed).latency)
+        for p in QUANTILES:
+            value_s = latency.quantile(p)
+            if value_s is not None:
+                quantiles.add_metric([*_labels(snapshot), str(p)], value_s)
+    return quantiles
+
+
+def _add(
+    family: HistogramMetricFamily,
+    labels: list[str],
+    histogram: HistogramSnapshot,
+    exemplars: Mapping[int, MeterExemplar] | None = None,
+) -> None:
+    """One series; `exemplars` by number of the bucket are shown where the format has a place for them."""
     edges = [*(repr(float(edge)) for edge in histogram.edges), "+Inf"]
-    family.add_metric(labels, list(zip(edges, accumulate(histogram.counts), strict=True)), histogram.sum)
+    buckets: list[Any] = []
+    for bucket, (edge, count) in enumerate(zip(edges, accumulate(histogram.counts), strict=True)):
+        found = exemplars.get(bucket) if exemplars else None
+        if found is None:
+            buckets.append((edge, count))
+        else:
+            buckets.append((edge, count, Exemplar({"trace_id": found.trace_id}, found.latency_s, found.at_s)))
+    family.add_metric(labels, buckets, histogram.sum)
+
+
+def _objectives(snapshots: list[FunctionSnapshot]) -> Iterator[Metric]:
+    objective = GaugeMetricFamily("sojourn_slo_objective_ratio", "Share of requests promised.", labels=_LABELS)
+    latency = GaugeMetricFamily("sojourn_slo_latency_seconds", "Latency promised.", labels=_LABELS)
+    remaining = GaugeMetricFamily(
+        "sojourn_error_budget_remaining_ratio",
+        "Share of the error budget left over the window of the objective; below 0 it is missed.",
+        labels=_LABELS,
+    )
+    burning = GaugeMetricFamily(
+        "sojourn_burn_rate",
+        "How many times faster than allowed the error budget burnt over a window.",
+        labels=[*_LABELS, "window"],
+    )
+    firing = GaugeMetricFamily(
+        "sojourn_slo_alert_firing", "1 while an alert fires.", labels=[*_LABELS, "rule", "severity"]
+    )
+    for snapshot in snapshots:
+        labels, slo = _labels(snapshot), snapshot.slo
+        if slo is None:
+            continue
+        objective.add_metric(labels, slo.objective)
+        latency.add_metric(labels, slo.latency_s)
+        remaining.add_metric(labels, slo.budget_remaining)
+        for window, burn in slo.burn_rates.items():
+            burning.add_metric([*labels, window], burn)
+        for (rule, severity), is_firing in slo.alerts.items():
+            firing.add_metric([*labels, rule, severity], int(is_firing))
+    yield from (objective, latency, remaining, burning, firing)
 
 
 def _gauges(snapshots: list[FunctionSnapshot]) -> Iterator[Metric]:

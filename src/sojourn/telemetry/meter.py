@@ -8,12 +8,16 @@ from collections.abc import Sequence
 import msgspec
 
 from sojourn.domain.request import Outcome
+from sojourn.domain.trace_context import TraceContext, own_ids
+from sojourn.slo.cause import CAUSES, PLACE_OF_CAUSE, Cause
+from sojourn.slo.histogram import LogHistogram
+from sojourn.slo.monitor import Monitor
+from sojourn.slo.tally import Tally
 from sojourn.telemetry.edges import BATCH_SIZE_EDGES, COLD_START_EDGES_S
 from sojourn.telemetry.histogram import EdgeHistogram, HistogramSnapshot
-from sojourn.telemetry.quantile import LogHistogram
-from sojourn.telemetry.window import RollingMinute
 
 _SERVED = Outcome.SERVED
+_CANCELLED = Outcome.CANCELLED
 COLD_START_PHASES = ("spawn", "import", "load", "warmup", "total")
 
 
@@ -55,8 +59,22 @@ class ColdStart(msgspec.Struct, frozen=True, kw_only=True):
     total_s: float
 
 
+class Exemplar(msgspec.Struct, frozen=True):
+    """A served request that stands for a bucket of the latency histogram: its latency, trace, and when it ended.
+
+    `at_s` is in seconds since the epoch.
+    """
+
+    latency_s: float
+    trace_id: str
+    at_s: float
+
+
 class MeterSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """All counters of one function at one instant; they only ever grow."""
+    """All counters of one function at one instant; they only ever grow.
+
+    `exemplars` hold one request for each bucket of `duration_s` in which one was kept for a look.
+    """
 
     function: str
     revision: str
@@ -64,7 +82,9 @@ class MeterSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     requests: dict[str, int]
     slo_good: int
     slo_events: int
+    bad_by_cause: dict[str, int]
     duration_s: HistogramSnapshot
+    exemplars: dict[int, Exemplar]
     queue_wait_s: HistogramSnapshot
     service_time_s: HistogramSnapshot
     batch_size: HistogramSnapshot
@@ -75,40 +95,59 @@ class MeterSnapshot(msgspec.Struct, frozen=True, kw_only=True):
 class FunctionMeter:
     """Counts the requests, batches and cold starts of one function; one request costs under 1 us.
 
-    Per request call `arrived` when it passed routing and `finished` when it ended; per batch `batch_done`;
-    per replica that became ready `cold_start`. Read with `snapshot` (counters since start), `recent` and
-    `latency_since_start`. Nothing here reads a clock.
+    Per request call `arrived` when it passed routing and `served` or `ended` when it ended; per batch `batch_done`;
+    per replica that became ready `cold_start`. Read with `snapshot` (counters since start), `recent`,
+    `latency_since_start` and `monitor` (any window). Nothing here reads a clock.
 
     Args:
         function: The function's name.
         revision: Its revision.
         edges_s: Upper bucket edges of the latency histograms, in seconds, ascending (`common_edges_s`).
+        has_objective: Whether requests are counted against an objective.
+        offset_s: What to add to monotonic seconds to get seconds since the epoch.
     """
 
     __slots__ = (
+        "_bad_by_cause",
         "_batch_sizes",
         "_cold_starts",
         "_duration_counts",
         "_duration_sum_s",
         "_edges_s",
-        "_minute",
+        "_exemplars",
+        "_offset_s",
         "_queue_wait_counts",
         "_queue_wait_sum_s",
         "_requests",
         "_service_times",
         "arrivals",
         "function",
+        "has_objective",
+        "monitor",
         "revision",
         "slo_events",
         "slo_good",
     )
 
-    def __init__(self, function: str, revision: str, edges_s: Sequence[float]) -> None:
+    def __init__(
+        self,
+        function: str,
+        revision: str,
+        edges_s: Sequence[float],
+        *,
+        has_objective: bool = True,
+        offset_s: float = 0.0,
+    ) -> None:
         self.function = function
         self.revision = revision
         self.arrivals = 0
+        self.has_objective = has_objective
+        self.monitor = Monitor(revision, offset_s)
         self.slo_good = 0
         self.slo_events = 0
+        self._bad_by_cause = [0] * len(CAUSES)
+        self._offset_s = offset_s
+        self._exemplars: dict[int, tuple[float, str, TraceContext | None, float]] = {}  # by bucket of latency
         self._edges_s = tuple(edges_s)
         self._requests = dict.fromkeys(Outcome, 0)
         # The two histograms of every request are kept flat: a call each would double their cost.
@@ -119,62 +158,75 @@ class FunctionMeter:
         self._service_times = EdgeHistogram(self._edges_s)
         self._batch_sizes = EdgeHistogram(BATCH_SIZE_EDGES)
         self._cold_starts = {phase: EdgeHistogram(COLD_START_EDGES_S) for phase in COLD_START_PHASES}
-        self._minute = RollingMinute()
 
     def arrived(self, now_s: float) -> None:
         """A request passed routing at `now_s` (monotonic seconds)."""
         self.arrivals += 1
-        self._minute.current(now_s).arrivals += 1
+        self.monitor.current(now_s).arrivals += 1
 
-    def finished(
-        self,
-        outcome: Outcome,
-        latency_s: float,
-        queue_wait_s: float,
-        within_slo: bool | None = None,  # noqa: FBT001 (positional calls are cheaper on the hot path)
-        counts: bool = True,  # noqa: FBT001, FBT002 (as above)
-        now_s: float | None = None,
-    ) -> None:
-        """A request ended.
+    def served(self, latency_s: float, queue_wait_s: float, now_s: float, cause: Cause | None = None) -> None:
+        """A request was served.
+
+        Args:
+            latency_s: Arrival to answer, in seconds.
+            queue_wait_s: Arrival to dispatch, in seconds.
+            now_s: Instant it ended, in monotonic seconds.
+            cause: What made it late; None if it met the objective, or if there is none.
+        """
+        self._requests[_SERVED] += 1
+        edges_s = self._edges_s
+        self._duration_counts[bisect_left(edges_s, latency_s)] += 1
+        self._duration_sum_s += latency_s
+        self._queue_wait_counts[bisect_left(edges_s, queue_wait_s)] += 1
+        self._queue_wait_sum_s += queue_wait_s
+        cell = self.monitor.current(now_s)
+        cell.latency.observe(latency_s)
+        if self.has_objective:
+            self.slo_events += 1
+            cell.total += 1
+            if cause is None:
+                self.slo_good += 1
+                cell.good += 1
+            else:
+                self._blame(cause, cell)
+
+    def exemplify(self, latency_s: float, request_id: str, trace: TraceContext | None, now_s: float) -> None:
+        """A served request is kept for a look: it stands for its bucket of the latency histogram from now on."""
+        bucket = bisect_left(self._edges_s, latency_s)
+        self._exemplars[bucket] = (latency_s, request_id, trace, now_s + self._offset_s)
+
+    def ended(self, outcome: Outcome, now_s: float, cause: Cause | None) -> None:
+        """A request ended without being served.
 
         Args:
             outcome: Its one outcome.
-            latency_s: Arrival to answer, in seconds; observed for served requests only.
-            queue_wait_s: Arrival to start of service, in seconds; observed for served requests only.
-            within_slo: Whether it met the objective; None if the function has none.
-            counts: Whether it counts against the objective (client faults do not).
-            now_s: Instant it ended, monotonic seconds; without it the last minute leaves it out.
+            now_s: Instant it ended, in monotonic seconds.
+            cause: What it owes that to; None if it does not count against an objective.
         """
         self._requests[outcome] += 1
-        if outcome is _SERVED:
-            edges_s = self._edges_s
-            self._duration_counts[bisect_left(edges_s, latency_s)] += 1
-            self._duration_sum_s += latency_s
-            self._queue_wait_counts[bisect_left(edges_s, queue_wait_s)] += 1
-            self._queue_wait_sum_s += queue_wait_s
-            if now_s is None:
-                self._minute.total.observe(latency_s)
+        cell = self.monitor.current(now_s)
+        if cause is None:
+            if outcome is _CANCELLED:
+                cell.cancelled += 1
             else:
-                self._minute.current(now_s).latency.observe(latency_s)
-        if counts and within_slo is not None:
+                cell.client_faults += 1
+        elif self.has_objective:
             self.slo_events += 1
-            self.slo_good += within_slo
-            if now_s is not None:
-                cell = self._minute.current(now_s)
-                cell.slo_events += 1
-                cell.slo_good += within_slo
+            cell.total += 1
+            self._blame(cause, cell)
 
-    def batch_done(self, size: int, service_s: float, now_s: float | None = None) -> None:
-        """A model call of `size` items ended after `service_s` seconds.
+    def _blame(self, cause: Cause, cell: Tally) -> None:
+        place = PLACE_OF_CAUSE[cause]
+        self._bad_by_cause[place] += 1
+        cell.causes[place] += 1
 
-        Without `now_s`, the instant it ended (monotonic seconds), the last minute leaves it out.
-        """
+    def batch_done(self, size: int, service_s: float, now_s: float) -> None:
+        """A model call of `size` items ended after `service_s` seconds, at `now_s` (monotonic seconds)."""
         self._batch_sizes.observe(size)
         self._service_times.observe(service_s)
-        if now_s is not None:
-            cell = self._minute.current(now_s)
-            cell.batches += 1
-            cell.batched_items += size
+        cell = self.monitor.current(now_s)
+        cell.batches += 1
+        cell.batched_items += size
 
     def cold_start(
         self, total_s: float, import_s: float = 0.0, load_s: float = 0.0, warmup_s: float = 0.0
@@ -199,7 +251,12 @@ class FunctionMeter:
             requests={outcome.value: count for outcome, count in self._requests.items()},
             slo_good=self.slo_good,
             slo_events=self.slo_events,
+            bad_by_cause={cause.value: count for cause, count in zip(CAUSES, self._bad_by_cause, strict=True)},
             duration_s=self._latency_snapshot(self._duration_counts, self._duration_sum_s),
+            exemplars={
+                bucket: Exemplar(latency_s, trace.trace_id if trace else own_ids(request_id)[0], at_s)
+                for bucket, (latency_s, request_id, trace, at_s) in self._exemplars.items()
+            },
             queue_wait_s=self._latency_snapshot(self._queue_wait_counts, self._queue_wait_sum_s),
             service_time_s=self._service_times.snapshot(),
             batch_size=self._batch_sizes.snapshot(),
@@ -212,22 +269,25 @@ class FunctionMeter:
 
     def recent(self, now_s: float) -> Recent:
         """The last minute before `now_s` (monotonic seconds)."""
-        cells = self._minute.cells(now_s)
+        cells = self.monitor.recent(now_s)
         latency = LogHistogram()
         for cell in cells:
             latency.merge(cell.latency)
-        events = sum(cell.slo_events for cell in cells)
+        events = sum(cell.total for cell in cells)
         batches = sum(cell.batches for cell in cells)
         return Recent(
-            arrival_rate_per_s=sum(cell.arrivals for cell in cells) / self._minute.covered_s(now_s),
-            within_slo=sum(cell.slo_good for cell in cells) / events if events else None,
+            arrival_rate_per_s=sum(cell.arrivals for cell in cells) / self.monitor.recent_s(now_s),
+            within_slo=sum(cell.good for cell in cells) / events if events else None,
             latency_s=_quantiles(latency),
             batch_size_mean=sum(cell.batched_items for cell in cells) / batches if batches else None,
         )
 
     def latency_since_start(self) -> Quantiles:
         """Latency of all served requests since the first."""
-        return _quantiles(self._minute.since_start())
+        everything = LogHistogram()
+        everything.merge(self.monitor.latency)
+        everything.merge(self.monitor.cell.latency)
+        return _quantiles(everything)
 
 
 def _quantiles(latency: LogHistogram) -> Quantiles:

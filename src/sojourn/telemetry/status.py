@@ -12,6 +12,26 @@ from sojourn.domain.scaling import ReplicaLimits
 from sojourn.telemetry.meter import ColdStart, MeterSnapshot, Quantiles, Recent
 
 
+class ObjectiveSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """How an objective stands at the instant of a scrape.
+
+    Args:
+        latency_s: Its latency, in seconds.
+        objective: Its share, in (0, 1).
+        window_s: Its window, in seconds.
+        budget_remaining: Share of the error budget left over that window, <= 1.
+        burn_rates: Burn rate by name of the window; windows without requests are left out.
+        alerts: Whether each alert fires, by rule and severity.
+    """
+
+    latency_s: float
+    objective: float
+    window_s: float
+    budget_remaining: float
+    burn_rates: dict[str, float]
+    alerts: dict[tuple[str, str], bool]
+
+
 class FunctionSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """One function at the instant of a scrape: its counters and its gauges.
 
@@ -22,6 +42,8 @@ class FunctionSnapshot(msgspec.Struct, frozen=True, kw_only=True):
         replicas: Replicas by state.
         replica_seconds: Replica time used since start, from start decision to exit, in seconds.
         scaling_decisions: Changes of the wanted number of replicas since start, by cause.
+        slo: How its objective stands; None without one.
+        latency_cells: Packed tallies of the last five minutes, for quantiles.
     """
 
     meter: MeterSnapshot
@@ -30,6 +52,8 @@ class FunctionSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     replicas: dict[ReplicaState, int] = {}
     replica_seconds: float = 0.0
     scaling_decisions: dict[str, int] = {}
+    slo: ObjectiveSnapshot | None = None
+    latency_cells: list[bytes] = []
 
 
 class LastScaling(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +90,8 @@ class FunctionStatus(msgspec.Struct, frozen=True, kw_only=True):
         limits: The floor and ceiling of replicas in force.
         last_scaling: The latest change of the wanted number of replicas; None if there was none.
         infeasible: Why the objective cannot be met even by one item alone; None while it can.
+        budget_remaining: Share of the error budget that is left over the objective's window, <= 1; None without one.
+        alerts_firing: Names of the alerts that fire, such as "page-fast".
     """
 
     name: str
@@ -80,6 +106,8 @@ class FunctionStatus(msgspec.Struct, frozen=True, kw_only=True):
     limits: ReplicaLimits = ReplicaLimits()
     last_scaling: LastScaling | None = None
     infeasible: str | None = None
+    budget_remaining: float | None = None
+    alerts_firing: list[str] = []
 
 
 class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +156,7 @@ def function_status(
     infeasible: str | None = None,
     limits: ReplicaLimits | None = None,
     last_scaling: LastScaling | None = None,
+    alerts_firing: Sequence[str] = (),
 ) -> FunctionStatus:
     """Build the row of a function from what was measured.
 
@@ -139,6 +168,7 @@ def function_status(
         infeasible: Why it cannot be met, or None.
         limits: Floor and ceiling of replicas in force.
         last_scaling: The latest change of the wanted number of replicas, if any.
+        alerts_firing: Names of the alerts that fire.
     """
     meter = snapshot.meter
     return FunctionStatus(
@@ -154,6 +184,8 @@ def function_status(
         limits=limits or ReplicaLimits(),
         last_scaling=last_scaling,
         infeasible=infeasible,
+        budget_remaining=snapshot.slo.budget_remaining if snapshot.slo else None,
+        alerts_firing=list(alerts_firing),
     )
 
 

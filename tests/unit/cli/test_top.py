@@ -158,3 +158,10 @@ def test_it_goes_on_until_interrupted(urls):
     finally:
         process.kill()
         process.communicate()
+
+
+def test_an_alert_that_fires_is_told_below():
+    """Whoever watches sees it without asking."""
+    lines = drawn([{**DIGITS, "alerts_firing": ["page-fast", "ticket-fast"]}, PLAIN])
+    assert lines[-1].rstrip() == "digits: error budget: page-fast, ticket-fast"
+    assert max(len(line) for line in lines) <= 80

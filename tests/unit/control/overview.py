@@ -9,7 +9,6 @@ import pytest
 
 from sojourn.control.server import AdminServer
 from sojourn.domain.replica import ReplicaState
-from sojourn.domain.request import Outcome
 from sojourn.domain.scaling import ReplicaLimits
 from sojourn.errors import UnknownFunctionError
 from sojourn.telemetry.edges import common_edges_s
@@ -20,14 +19,14 @@ from sojourn.telemetry.status import FunctionSnapshot, ReplicaStatus, function_d
 
 
 class SmallOverview:
-    """Two functions, `digits` with traffic and `sums` without; implements `Overview` and `Operations`."""
+    """Two functions, `digits` with traffic and `sums` without; implements all that the admin port needs."""
 
     def __init__(self):
         edges_s = common_edges_s([0.1])
         self.meters = {name: FunctionMeter(name, "r1", edges_s) for name in ("digits", "sums")}
         for _ in range(4):
             self.meters["digits"].arrived(100.0)
-            self.meters["digits"].finished(Outcome.SERVED, 0.05, 0.01, True, True, 100.0)
+            self.meters["digits"].served(0.05, 0.01, 100.0)
         self.limits = dict.fromkeys(self.meters, ReplicaLimits())
         self.lines = {"digits": ["loading <model>", "ready"], "sums": []}
 
@@ -87,4 +86,4 @@ class SmallOverview:
 def admin_server(overview=None, log=None, events=None, **options):
     """An admin port over `overview` that is not started yet."""
     overview = overview or SmallOverview()
-    return AdminServer(overview, overview, events or PlatformEvents(log or EventLog()), **options)
+    return AdminServer(overview, overview, overview, events or PlatformEvents(log or EventLog()), **options)

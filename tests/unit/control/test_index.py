@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sojourn.control.index import index_page
-from sojourn.domain.request import Outcome
+from sojourn.slo.cause import Cause
 from sojourn.telemetry.meter import FunctionMeter
 from sojourn.telemetry.status import FunctionSnapshot, function_status
 
@@ -38,7 +38,7 @@ def test_a_share_short_of_everything_is_not_rounded_up():
     """One miss in a hundred thousand is a miss."""
     meter = FunctionMeter("digits", "r1", (0.1,))
     for number in range(100_000):
-        meter.finished(Outcome.SERVED, 0.01, 0.0, number > 0, True, 1.0)
+        meter.served(0.01, 0.0, 1.0, None if number > 0 else Cause.QUEUEING)
     status = function_status(
         FunctionSnapshot(meter=meter.snapshot()), meter.recent(1.0), meter.latency_since_start(), "99% < 5ms"
     )

@@ -102,7 +102,7 @@ def test_the_last_replica_is_let_go_at_the_end_of_the_keep_alive(fleet):
     assert fleet.controller.next_wake_at_s == pytest.approx(2.0 + KEEP_S)
     assert fleet(Tick(), 2.0 + KEEP_S) == [DrainReplica("f", 1)]
     assert fleet.decisions[-1].sentence() == "1 -> 0: idle for 30 s; fixed at 30 s"
-    assert fleet.decisions[-1].cause == "keep-alive"
+    assert fleet.decisions[-1].cause == "keep_alive"
     assert fleet.drained(33.0, 1) == []
     assert fleet.controller.next_wake_at_s is None
     assert fleet.controller.held == Resources()

@@ -98,5 +98,5 @@ def test_refused_announcements_count_as_arrivals_of_the_rate():
     for number in range(1, 51):
         (end,) = world.dispatcher.step(RequestAnnounced(number), 0.01)
         assert end.outcome is Outcome.SHED
-    assert world.dispatcher.arrivals_per_s(0.02) >= 50.0
+    assert world.dispatcher._rate.per_s(0.02, 1.0) >= 50.0
     assert world.dispatcher.ledger.accepted == world.dispatcher.ledger.ended[Outcome.SHED] == 50

@@ -198,3 +198,21 @@ def test_a_replica_that_has_shown_nothing_yet_is_no_measure_for_the_others():
         assert world.suspected == []
         world.arrive()
     assert world.dispatcher.model.mean_by_size_s[1] == pytest.approx(0.1, rel=0.1)
+
+
+@pytest.mark.parametrize(("own_s", "is_suspected"), [(0.010, False), (0.100, True), (0.0, True)])
+def test_a_replica_is_slow_by_its_own_clock(own_s, is_suspected):
+    """Answers that lay unread in a server that stood still do not make a straggler; slow calls do; unknown is as before."""
+    world = warmed_up(replicas=4)
+    for _ in range(12):
+        if world.suspected:
+            break
+        for _ in range(4):
+            world.arrive()
+        world.advance(0.010)
+        for batch_id, batch in list(world.running.items()):
+            if batch.replica_id != 1:
+                world.complete(batch_id, own_s=0.010)
+        world.advance(0.090)
+        world.complete(batch_on(world, 1), own_s=own_s)
+    assert bool(world.suspected) is is_suspected

@@ -126,3 +126,35 @@ def test_minima_that_do_not_fit_together_are_told_with_each_part():
 def test_what_fits_has_no_faults():
     """Exactly the whole pool is not too much."""
     assert impossible_claims([function(min_replicas=4), function("b")], Resources(4, 0, 2**30)) == []
+
+
+@pytest.mark.parametrize(
+    ("share", "devices", "most"), [(0.6, 2, 2), (0.5, 2, 4), (0.3, 1, 3), (1.5, 4, 2), (1.0, 3, 3)]
+)
+def test_shares_of_accelerators_do_not_spread_over_two(share, devices, most):
+    """Three times 0.6 is less than two, and yet the third has no place."""
+    assert Pool(Resources(cpus=64, gpus=devices)).most_of(Resources(cpus=1, gpus=share)) == most
+
+
+@given(st.lists(st.sampled_from([0.2, 0.34, 0.5, 0.6, 1.0, 1.5, 2.0]), max_size=8), st.integers(1, 4))
+def test_minima_that_are_not_refused_can_all_start(shares, devices):
+    """Whatever is let in, the pool holds all of it at once, the largest first."""
+    capacity = Resources(cpus=64, gpus=devices)
+    functions = [FunctionSettings(name=f"f{n}", gpus=share, min_replicas=1) for n, share in enumerate(shares)]
+    faults = impossible_claims(functions, capacity)
+    pool = Pool(capacity)
+    fit = True
+    for number, share in enumerate(sorted(shares, reverse=True)):
+        claim = Resources(cpus=1, gpus=share)
+        fit = fit and pool.has_room(claim)
+        if fit:
+            pool.take(number, claim)
+    assert fit == (not faults)
+
+
+def test_minima_that_fit_in_sum_but_on_no_device_are_told():
+    """Which function, and what would do."""
+    functions = [FunctionSettings(name="f", gpus=0.6, min_replicas=3)]
+    (fault,) = impossible_claims(functions, Resources(cpus=64, gpus=2))
+    assert "no single accelerator has room" in fault
+    assert "claim shares that fill an accelerator" in fault

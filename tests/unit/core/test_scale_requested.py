@@ -37,7 +37,7 @@ def told(actions):
 def test_a_higher_floor_starts_replicas_at_once(step):
     """In the step of the request, told before they start."""
     actions = step(ScaleRequested("f", 3, None), 2.0)
-    assert told(actions) == [(1, 3, "scale command")]
+    assert told(actions) == [(1, 3, "scale_command")]
     assert actions[1:] == [StartReplica("f", 2), StartReplica("f", 3)]
 
 
@@ -46,7 +46,7 @@ def test_a_lower_floor_ends_those_that_still_start_then_the_youngest(step):
     step(ScaleRequested("f", 3, None), 2.0)
     step(ReplicaReady(2), 3.0)
     actions = step(ScaleRequested("f", 1, 1), 4.0)
-    assert told(actions) == [(3, 1, "scale command")]
+    assert told(actions) == [(3, 1, "scale_command")]
     assert actions[1:] == [StopReplica("f", 3), DrainReplica("f", 2)]
     assert step(LeaseReturned(2), 5.0) == [StopReplica("f", 2)]
     assert step(ReplicaExited(3, "stopped"), 5.0) == []

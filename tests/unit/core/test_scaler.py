@@ -65,7 +65,7 @@ def test_the_last_replica_is_kept_for_the_keep_alive_and_then_let_go():
     assert made.next_look_at_s(1, 1.0) == pytest.approx(31.0)
     assert made.wish(1, (), 30.999).replicas == 1
     over = made.wish(1, (), 31.0)
-    assert (over.replicas, over.cause, over.why) == (0, "keep-alive", "idle for 30 s; fixed at 30 s")
+    assert (over.replicas, over.cause, over.why) == (0, "keep_alive", "idle for 30 s; fixed at 30 s")
     assert made.next_look_at_s(0, 31.0) == float("inf")
 
 

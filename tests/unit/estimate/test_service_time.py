@@ -117,6 +117,44 @@ def test_after_a_change_of_speed_the_worst_seen_is_the_p95_for_a_while():
     assert model.p95_by_size_s[8] >= 0.075
 
 
+def drifted() -> tuple[ServiceTimeModel, float]:
+    """A model that has just noticed that batches of 8 take 50 ms instead of 10, and when that was."""
+    model, now_s = taught([(8, 0.010)] * 60), 6.0
+    while model._cautious_until_s < now_s:
+        now_s += 0.05
+        model.observe(8, 0.05, now_s)
+        assert now_s < 8.0, "a change of five times is noticed within a few batches"
+    return model, now_s
+
+
+def test_the_caution_after_a_change_lasts_for_five_seconds():
+    """A creeping change, noticed when the last ten batches are all of the new speed: the worst of them is the p95 till then."""
+    model, now_s, seen = taught([(8, 0.010)] * 60), 6.0, 0
+    while model._cautious_until_s < now_s:
+        now_s, seen = now_s + 0.05, seen + 1
+        model.observe(8, 0.0118 if seen % 8 == 0 else 0.0105, now_s)
+        assert seen < 40, "a lasting change of five percent is noticed"
+    assert seen >= 10
+    for index in range(60):
+        model.observe(8, 0.0105, now_s + 0.08 * index)
+    assert model.p95_by_size_s[8] == pytest.approx(0.0118, rel=0.02)
+    for index in range(20):
+        model.observe(8, 0.0105, now_s + 5.3 + 0.3 * index)
+    assert model.p95_by_size_s[8] == pytest.approx(0.0105, rel=0.02)
+
+
+def test_an_alarm_is_raised_once_for_a_change():
+    """The sums begin anew with it: batches at the new speed raise no other."""
+    model, now_s = drifted()
+    assert (model._drift_up, model._drift_down) == (0.0, 0.0)
+    for index in range(20):
+        model.observe(8, 0.05, now_s + 0.05 * (index + 1))
+    until_s = model._cautious_until_s
+    for index in range(20, 60):
+        model.observe(8, 0.05, now_s + 0.05 * (index + 1))
+    assert model._cautious_until_s == until_s
+
+
 def test_each_refit_has_a_version_of_its_own():
     """What others derived from the curves is derived again when they change."""
     model, versions = ServiceTimeModel(4), [0]

@@ -34,19 +34,19 @@ def test_a_head_without_varying_fields_is_known_to_the_byte():
 def test_another_request_id_is_told_and_everything_else_recalled(name):
     """The usual spellings; the id is the one of this request, not of the first."""
     heads = known(name + b": first", varying=1)
-    assert heads.recall(head(name + b": second")) == (READ, b"second")
-    assert heads.recall(head(name + b": " + b"~" * 128)) == (READ, b"~" * 128)
+    assert heads.recall(head(name + b": second")) == (READ, b"second", None)
+    assert heads.recall(head(name + b": " + b"~" * 128)) == (READ, b"~" * 128, None)
 
 
 def test_trace_parents_vary_with_and_without_ids():
-    """Both fields, in either order, are two outlines; the id is found in both."""
+    """Both fields, in either order, are two outlines; both values are found in both."""
     heads = known(b"traceparent: " + TRACE, b"X-Request-ID: a", varying=2)
-    assert heads.recall(head(b"traceparent: x", b"X-Request-ID: b")) == (READ, b"b")
+    assert heads.recall(head(b"traceparent: x", b"X-Request-ID: b")) == (READ, b"b", b"x")
     assert heads.recall(head(b"X-Request-ID: b", b"traceparent: x")) is None
     heads.remember(head(b"X-Request-ID: a", b"traceparent: " + TRACE), READ, varying=2)
-    assert heads.recall(head(b"X-Request-ID: c", b"traceparent: y")) == (READ, b"c")
+    assert heads.recall(head(b"X-Request-ID: c", b"traceparent: y")) == (READ, b"c", b"y")
     heads.remember(head(b"Traceparent: " + TRACE), READ, varying=1)
-    assert heads.recall(head(b"Traceparent: z")) == (READ, None)
+    assert heads.recall(head(b"Traceparent: z")) == (READ, None, b"z")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_longer_value_cannot_pass_the_limit_of_headers():
     """Past `header_bytes`, or past what is kept at all, the parser decides."""
     heads = KnownHeads(len(head(b"X-Request-ID: abc")))
     heads.remember(head(b"X-Request-ID: a"), READ, varying=1)
-    assert heads.recall(head(b"X-Request-ID: abc")) == (READ, b"abc")
+    assert heads.recall(head(b"X-Request-ID: abc")) == (READ, b"abc", None)
     assert heads.recall(head(b"X-Request-ID: abcd")) is None
     long = head(b"X: " + b"y" * KNOWN_HEAD_BYTES_MAX)
     heads.remember(long, READ, varying=0)

@@ -53,12 +53,12 @@ def test_what_is_refused_leaves_no_trace(records, events, function, error):
 
 def test_the_last_decision_is_kept_with_its_time_and_all_are_counted(records, events):
     """The event has the same instant, and the figures for programs."""
-    for after, cause in ((2, "policy"), (3, "policy"), (1, "keep-alive")):
+    for after, cause in ((2, "policy"), (3, "policy"), (1, "keep_alive")):
         decision = ScalingDecision(
             function="f", before=1, after=after, cause=cause, why="so", terms={"rate_per_s": float(after)}
         )
         records.decided(decision)
     record, told = records["f"], events.ring.latest(9).events
-    assert (record.last.at, record.last.after, record.last.cause) == (told[-1].at, 1, "keep-alive")
-    assert {cause: count for cause, count in record.decisions.items() if count} == {"policy": 2, "keep-alive": 1}
+    assert (record.last.at, record.last.after, record.last.cause) == (told[-1].at, 1, "keep_alive")
+    assert {cause: count for cause, count in record.decisions.items() if count} == {"policy": 2, "keep_alive": 1}
     assert [event.fields["terms"]["rate_per_s"] for event in told] == [2.0, 3.0, 1.0]

@@ -2,127 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
-from functools import wraps
+import sys
+from pathlib import Path
 
 import pytest
 
-from sojourn.core.admission import QueueBounds
-from sojourn.domain.event import ReplicaLeased, Tick
-from sojourn.domain.function import FunctionManifest, FunctionSettings
-from sojourn.domain.objective import SLO
-from sojourn.domain.policy import BATCHING_BY_NAME
+sys.path.insert(0, str(Path(__file__).parent))
+from desk import Desk, Listener, done, on_a_loop
+
+from sojourn.domain.event import Tick
 from sojourn.domain.request import Fault
-from sojourn.runtime.service import FunctionService
-from sojourn.telemetry.journal import Journal
-from sojourn.telemetry.meter import FunctionMeter
 from sojourn.wire.message import Cancel, ContentKind, Done, ItemFault
-
-
-class Listener:
-    """A caller that writes down what it hears."""
-
-    def __init__(self) -> None:
-        self.heard: list[object] = []
-
-    def answer(self, body: bytes, kind: ContentKind, timing: bytes) -> None:
-        self.heard.append(body)
-
-    def refuse(self, fault: Fault, message: str, status: int = 0, retry_after_s: float = 0.0) -> None:
-        self.heard.append((fault, status))
-
-
-class Link:
-    """A replica that keeps what it is sent until the story has it answer."""
-
-    def __init__(self, replica_id: int) -> None:
-        self.replica_id = replica_id
-        self.batches: list[tuple[int, int]] = []
-        self.messages: list[object] = []
-        self.dropped = ""
-
-    def run(self, batch_id: int, bodies: list[bytes], kinds: bytes) -> None:
-        self.batches.append((batch_id, len(bodies)))
-
-    def send(self, message: object) -> None:
-        self.messages.append(message)
-
-    def drop(self, cause: str) -> None:
-        self.dropped = cause
-
-
-class Owner:
-    """Whoever runs the service; it is told of replicas, and does nothing about them."""
-
-    def lease_returned(self, replica_id: int) -> None: ...
-
-    def replica_suspected(self, suspect: object) -> None: ...
-
-    def objective_infeasible(self, function: str, why: str) -> None: ...
-
-    def cause_of(self, function: str) -> str:
-        return ""
-
-
-class Desk:
-    """A service with replicas, at an instant of the story's choice."""
-
-    def __init__(self, replicas: int = 1, *, queue: int = 100, batch: int = 4) -> None:
-        self.now_s = 100.0
-        settings = FunctionSettings(
-            name="f",
-            slo=SLO(0.1),
-            max_batch_size=batch,
-            timeout_s=1.0,
-            start_timeout_s=5.0,
-            batching=BATCHING_BY_NAME["latency"],
-        )
-        self.meter = FunctionMeter("f", "r", (0.1, 1.0))
-        self.service = FunctionService(
-            FunctionManifest(target="app.py", attribute="f", settings=settings, revision="r"),
-            self.meter,
-            QueueBounds(requests=queue),
-            Journal(100),
-            Owner(),
-            clock=lambda: self.now_s,
-        )
-        self.links = {number: Link(number) for number in range(1, replicas + 1)}
-        for number, link in self.links.items():
-            self.service.links[number] = link
-            self.service.happened(ReplicaLeased(number))
-
-    def submit(self, body: bytes = b"1", client_timeout_s: float | None = None) -> tuple[Listener, int]:
-        caller = Listener()
-        return caller, self.service.submit(caller, body, ContentKind.JSON, 1, client_timeout_s)
-
-    def answer(self, link: Link, faults: list[ItemFault] | None = None) -> None:
-        batch_id, size = link.batches[-1]
-        self.service.batch_done(link, done(batch_id, size, faults))
-
-    @property
-    def counted(self) -> dict[str, int]:
-        """Requests that ended, by outcome; those that never happened are left out."""
-        return {outcome: count for outcome, count in self.meter.snapshot().requests.items() if count}
-
-    @property
-    def objective(self) -> tuple[int, int]:
-        """How many met the objective, of how many that count."""
-        return self.meter.slo_good, self.meter.slo_events
-
-
-def done(batch_id: int, size: int, faults: list[ItemFault] | None = None) -> Done:
-    return Done(batch_id, 0.0, 0.0, 0.0, 0.0, [b"r%d" % place for place in range(size)], b"", faults or [])
-
-
-def on_a_loop(story: Callable[..., Coroutine[None, None, None]]) -> Callable[..., None]:
-    """Run a story where timers can be armed; none is waited for."""
-
-    @wraps(story)
-    def test(*args: object, **kwargs: object) -> None:
-        asyncio.run(story(*args, **kwargs))
-
-    return test
 
 
 @on_a_loop

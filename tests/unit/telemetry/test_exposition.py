@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from sojourn.domain.replica import ReplicaState
 from sojourn.domain.request import Outcome
+from sojourn.slo.cause import Cause
 from sojourn.telemetry.edges import common_edges_s
 from sojourn.telemetry.exposition import render
 from sojourn.telemetry.meter import FunctionMeter
@@ -21,9 +22,9 @@ def snapshots():
     found = []
     for function, latency_s in (("digits", 0.08), ("sums", 0.2)):
         meter = FunctionMeter(function, "r1", common_edges_s([0.1]))
-        meter.finished(Outcome.SERVED, latency_s, 0.01, latency_s <= 0.1)
-        meter.finished(Outcome.SHED, 0.0, 0.0, False)
-        meter.batch_done(3, 0.05)
+        meter.served(latency_s, 0.01, 100.0, None if latency_s <= 0.1 else Cause.QUEUEING)
+        meter.ended(Outcome.SHED, 100.0, Cause.REFUSED)
+        meter.batch_done(3, 0.05, 100.0)
         meter.cold_start(1.5, 0.5, 0.5, 0.25)
         snapshot = FunctionSnapshot(
             meter=meter.snapshot(),
@@ -31,7 +32,7 @@ def snapshots():
             queue_depth_late=2,
             replicas={ReplicaState.READY: 2},
             replica_seconds=12.5,
-            scaling_decisions={"policy": 3, "scale command": 1},
+            scaling_decisions={"policy": 3, "scale_command": 1},
         )
         found.append(snapshot)
     return found
@@ -67,7 +68,7 @@ def test_every_family_is_read_back_with_its_values(accept, reader):
     assert value("sojourn_queue_depth") == 7
     assert value("sojourn_queue_depth_late") == 2
     assert values["sojourn_scaling_decisions_total", ("cause", "policy"), ("function", "digits")] == 3
-    assert values["sojourn_scaling_decisions_total", ("cause", "scale command"), ("function", "sums")] == 1
+    assert values["sojourn_scaling_decisions_total", ("cause", "scale_command"), ("function", "sums")] == 1
     assert value("sojourn_replicas", state="ready") == 2
     assert value("sojourn_replicas", state="starting") == 0
     assert value("sojourn_request_duration_seconds_bucket", le="0.1") == 1
@@ -88,7 +89,7 @@ def test_both_functions_share_one_family(accept, reader):
     """No family is announced twice, whatever the number of functions."""
     names = [family.name for family in reader(render(snapshots(), accept)[0].decode())]
     assert len(names) == len(set(names))
-    assert len([name for name in names if name.startswith("sojourn_")]) == 14
+    assert len([name for name in names if name.startswith("sojourn_")]) == 21
 
 
 @pytest.mark.parametrize(("accept", "reader"), READERS)

@@ -7,12 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sojourn.domain.request import Outcome
+from sojourn.slo.cause import Cause
 from sojourn.telemetry.edges import BATCH_SIZE_EDGES, common_edges_s
 from sojourn.telemetry.meter import COLD_START_PHASES, FunctionMeter
 
 EDGES_S = common_edges_s([0.1])
-ENDS = st.tuples(
-    st.sampled_from(Outcome), st.floats(0, 100), st.floats(0, 100), st.sampled_from([None, True, False]), st.booleans()
+SERVED = st.tuples(st.floats(0, 100), st.floats(0, 100), st.sampled_from([None, *Cause]))
+ENDED = st.tuples(
+    st.sampled_from([one for one in Outcome if one is not Outcome.SERVED]), st.sampled_from([None, *Cause])
 )
 
 
@@ -21,18 +23,22 @@ def new_meter():
     return FunctionMeter("digits", "abc", EDGES_S)
 
 
-@given(st.lists(ENDS, max_size=50))
-def test_counters_agree_with_a_plain_recount(ends):
-    """Requests by outcome, SLO events and both histograms match what a loop over the list finds."""
-    meter = new_meter()
-    for end in ends:
-        meter.finished(*end)
+@given(st.lists(SERVED, max_size=30), st.lists(ENDED, max_size=30), st.booleans())
+def test_counters_agree_with_a_plain_recount(served, ended, has_objective):
+    """Requests by outcome, SLO events, causes and both histograms match what loops over the lists find."""
+    meter = FunctionMeter("digits", "abc", EDGES_S, has_objective=has_objective)
+    for latency_s, wait_s, cause in served:
+        meter.served(latency_s, wait_s, 5.0, cause)
+    for outcome, cause in ended:
+        meter.ended(outcome, 5.0, cause)
     snapshot = meter.snapshot()
-    served = [end for end in ends if end[0] is Outcome.SERVED]
-    assert snapshot.requests == {one.value: sum(end[0] is one for end in ends) for one in Outcome}
-    assert snapshot.slo_events == sum(end[3] is not None and end[4] for end in ends)
-    assert snapshot.slo_good == sum(end[3] is True and end[4] for end in ends)
-    for histogram, place in ((snapshot.duration_s, 1), (snapshot.queue_wait_s, 2)):
+    counted = {one.value: sum(outcome is one for outcome, _ in ended) for one in Outcome}
+    assert snapshot.requests == counted | {"served": len(served)}
+    bad = [cause for *_, cause in (*served, *ended) if cause is not None] if has_objective else []
+    good = sum(cause is None for *_, cause in served) if has_objective else 0
+    assert snapshot.bad_by_cause == {cause.value: bad.count(cause) for cause in Cause}
+    assert (snapshot.slo_good, snapshot.slo_events) == (good, good + len(bad))
+    for histogram, place in ((snapshot.duration_s, 0), (snapshot.queue_wait_s, 1)):
         values = [end[place] for end in served]
         assert histogram.sum == pytest.approx(sum(values))
         for index, edge in enumerate(EDGES_S):
@@ -40,18 +46,31 @@ def test_counters_agree_with_a_plain_recount(ends):
         assert histogram.count == len(values)
 
 
+@given(st.lists(ENDED, max_size=30))
+def test_what_does_not_count_is_counted_by_itself(ended):
+    """Client faults and early cancels are left out of the objective, not lost."""
+    meter = new_meter()
+    for outcome, cause in ended:
+        meter.ended(outcome, 5.0, cause)
+    counts = meter.monitor.counts(6.0, 60.0)
+    left_out = [outcome for outcome, cause in ended if cause is None]
+    assert counts.cancelled == left_out.count(Outcome.CANCELLED)
+    assert counts.client_faults == len(left_out) - counts.cancelled
+    assert counts.total == len(ended) - len(left_out)
+
+
 def test_latency_equal_to_the_objective_is_in_its_bucket():
     """Edges are inclusive, as Prometheus' `le` says."""
     meter = new_meter()
-    meter.finished(Outcome.SERVED, 0.1, 0.0)
+    meter.served(0.1, 0.0, 5.0)
     assert meter.snapshot().duration_s.counts[EDGES_S.index(0.1)] == 1
 
 
 def test_batches_are_counted_by_size_and_service_time():
     """A batch of 8 falls on the edge 8, one of 9 above it."""
     meter = new_meter()
-    meter.batch_done(8, 0.02)
-    meter.batch_done(9, 0.04)
+    meter.batch_done(8, 0.02, 5.0)
+    meter.batch_done(9, 0.04, 5.0)
     snapshot = meter.snapshot()
     assert snapshot.batch_size.counts[BATCH_SIZE_EDGES.index(8)] == 1
     assert snapshot.batch_size.counts[BATCH_SIZE_EDGES.index(16)] == 1
@@ -73,8 +92,9 @@ def test_snapshot_does_not_change_afterwards():
     meter = new_meter()
     before = meter.snapshot()
     meter.arrived(5.0)
-    meter.finished(Outcome.SERVED, 0.1, 0.1, True, True, 5.0)
-    meter.batch_done(1, 0.1)
+    meter.served(0.1, 0.1, 5.0)
+    meter.ended(Outcome.SHED, 5.0, Cause.REFUSED)
+    meter.batch_done(1, 0.1, 5.0)
     meter.cold_start(1.0)
     assert before == new_meter().snapshot()
 
@@ -84,7 +104,7 @@ def test_recent_forgets_after_a_minute_and_since_start_does_not():
     meter = new_meter()
     for _ in range(100):
         meter.arrived(1000.0)
-        meter.finished(Outcome.SERVED, 0.5, 0.0, False, True, 1000.0)
+        meter.served(0.5, 0.0, 1000.0, Cause.QUEUEING)
     recent = meter.recent(1009.0)
     assert recent.arrival_rate_per_s == 10.0
     assert recent.within_slo == 0.0
@@ -92,14 +112,6 @@ def test_recent_forgets_after_a_minute_and_since_start_does_not():
     later = meter.recent(1075.0)
     assert (later.arrival_rate_per_s, later.within_slo, later.latency_s.p50) == (0.0, None, None)
     assert meter.latency_since_start().p50 == pytest.approx(0.5, rel=0.011)
-
-
-def test_requests_ended_without_an_instant_count_since_start_only():
-    """Without `now_s` nothing is guessed about the last minute, and nothing is lost."""
-    meter = new_meter()
-    meter.finished(Outcome.SERVED, 0.2, 0.0, True)
-    assert meter.recent(10.0).latency_s.p50 is None
-    assert meter.latency_since_start().p50 == pytest.approx(0.2, rel=0.011)
 
 
 def test_mean_batch_of_the_last_minute():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from sojourn.domain.request import Outcome
+from sojourn.slo.cause import Cause
 from sojourn.telemetry.meter import FunctionMeter
 from sojourn.telemetry.status import FunctionSnapshot, function_detail, function_status
 
@@ -20,8 +21,8 @@ def test_attainment_is_good_over_counted_and_unknown_without_traffic():
     meter = FunctionMeter("digits", "r1", (0.1,))
     assert status_of(meter).within_slo is None
     for within in (True, True, True, False):
-        meter.finished(Outcome.SERVED, 0.05, 0.0, within)
-    meter.finished(Outcome.FAILED, 0.05, 0.0, False, False)
+        meter.served(0.05, 0.0, 100.0, None if within else Cause.QUEUEING)
+    meter.ended(Outcome.FAILED, 100.0, None)
     assert status_of(meter).within_slo == 0.75
 
 

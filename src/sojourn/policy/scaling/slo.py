@@ -24,7 +24,7 @@ class SLOScalingPolicy:
     """Replicas from what the traffic may need at most and what replicas can carry.
 
     Up at once: to what the envelope of the arrivals needs by the staggered capacity rule, to what drains the
-    backlog that a new replica could still save, or to what a short forecast expects, whichever is most. Down
+    backlog that a new replica could still save (none if it is gone by then), or to what a short forecast expects, whichever is most. Down
     only to the most that was wanted for a minute (or ten starts), only while what is left would be used to
     four fifths at most, and never in a panic, when arrivals are twice what the replicas can carry.
 
@@ -105,6 +105,8 @@ class SLOScalingPolicy:
             return 0.0
         size = max(size, 1)
         per_item_s = service.mean_by_size_s[size] / size / max(report.slots, 1)
+        if _is_gone_by_a_start(view, saveable, seen.per_s, per_item_s):
+            return 0.0
         latency_s = view.latency_s if isfinite(view.latency_s) else max(2.0 * service.mean_by_size_s[size], 1.0)
         drain_s = max(latency_s - service.mean_by_size_s[size], latency_s / 4.0)
         return seen.per_s * per_item_s + saveable * per_item_s / drain_s
@@ -139,6 +141,19 @@ class SLOScalingPolicy:
             why = f"{seen.per_s:.4g}/s would be more than {_DOWN_UTILIZATION:g} of the {left_per_s:.4g}/s of one less"
             return Want(present, why, up.terms)
         return Want(target, f"{up.why}, and no more for a minute", up.terms)
+
+
+def _is_gone_by_a_start(view: ScalingView, waiting: int, arrivals_per_s: float, per_item_s: float) -> bool:
+    """Whether what waits is gone before a replica started now is ready: then such a start helps nobody who waits.
+
+    Until then the ready ones work all the time, and each that is starting for as long as it is older than the new one.
+
+    Source:
+        ALGORITHMS 4, "Up".
+    """
+    start_s = view.cold_start_s
+    worked_s = view.ready * start_s + sum(min(age_s, start_s) for age_s in view.starting_ages_s)
+    return start_s > 0 and waiting + arrivals_per_s * start_s <= worked_s / per_item_s
 
 
 def _tenths(replicas: float) -> str:

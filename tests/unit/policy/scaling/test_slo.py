@@ -25,6 +25,7 @@ class Traffic:
         self.history = DemandHistory()
         self.now_s, self.arrivals = 0.0, 0.0
         self.present, self.starting, self.obeys = present, 0, obeys
+        self.ages_s = ()
         self.latency_s, self.service = latency_s, service
         self.max_replicas, self.cold_start_s = max_replicas, cold_start_s
 
@@ -50,6 +51,7 @@ class Traffic:
                 timeout_s=2.0,
                 ready=self.present,
                 starting=self.starting,
+                starting_ages_s=self.ages_s,
                 cold_start_s=self.cold_start_s,
                 min_replicas=0,
                 max_replicas=self.max_replicas,
@@ -157,6 +159,14 @@ def test_what_is_starting_is_not_started_again():
     traffic = Traffic(present=0, obeys=False)
     traffic.starting = 10
     assert traffic.pass_by(1, 0, waiting=240)[-1].replicas == 10
+
+
+@pytest.mark.parametrize(("age_s", "replicas"), [(0.5, 21), (3.2, 1), (4.9, 1)])
+def test_a_start_that_would_come_after_the_backlog_is_gone_is_skipped(age_s, replicas):
+    """500 wait, starts take 5 s: the one under way does them in 3.2 s. If it is ready that long before another, it is enough."""
+    traffic = Traffic(present=0, cold_start_s=5.0, obeys=False)
+    traffic.starting, traffic.ages_s = 1, (age_s,)
+    assert traffic.pass_by(0.25, 0, waiting=500)[-1].replicas == replicas
 
 
 def test_from_zero_a_lone_request_starts_one():

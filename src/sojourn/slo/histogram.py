@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import ceil, log2
+
+from sojourn.slo.varint import read_varint, write_varint
 
 CELLS_PER_DOUBLING = 32
 SMALLEST = 1e-6
@@ -55,6 +58,38 @@ class LogHistogram:
     def count(self) -> int:
         """Values seen."""
         return sum(self._counts.values())
+
+    def cells(self) -> Iterator[tuple[float, int]]:
+        """The cells that were hit, ascending: (centre of the cell, values counted in it)."""
+        for index in sorted(self._counts):
+            yield _BASE**index * _CENTRE, self._counts[index]
+
+    def pack_into(self, packed: bytearray) -> None:
+        """Append the cells in a compact form: two to four bytes for each that was hit."""
+        write_varint(packed, len(self._counts))
+        before = _FIRST
+        for index in sorted(self._counts):
+            write_varint(packed, index - before)
+            write_varint(packed, self._counts[index])
+            before = index
+
+    def add_packed(self, packed: bytes, at: int) -> int:
+        """Add what `pack_into` wrote at place `at`; the place behind it.
+
+        Raises:
+            ValueError: These bytes were not written by `pack_into`.
+        """
+        counts = self._counts
+        cells, at = read_varint(packed, at)
+        index = _FIRST
+        for _ in range(cells):
+            step, at = read_varint(packed, at)
+            count, at = read_varint(packed, at)
+            index += step
+            if index > _LAST:
+                raise ValueError(f"a histogram cell lies at {index}, past the last one at {_LAST}")
+            counts[index] = counts.get(index, 0) + count
+        return at
 
     def quantile(self, p: float) -> float | None:
         """The value that a share `p` of all values does not exceed (nearest rank); None if there are no values.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sojourn.telemetry.quantile import LARGEST, RELATIVE_ERROR_MAX, SMALLEST, LogHistogram
+from sojourn.slo.histogram import LARGEST, RELATIVE_ERROR_MAX, SMALLEST, LogHistogram
 
 VALUES = st.lists(st.floats(SMALLEST * 1.1, LARGEST), min_size=1, max_size=300)
 

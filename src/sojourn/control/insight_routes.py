@@ -1,0 +1,85 @@
+"""The routes that answer about objectives and single requests."""
+
+from __future__ import annotations
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from sojourn.control.answers import error_answer, json_answer, unknown_function
+from sojourn.control.asked import whole_number
+from sojourn.control.ports import Insight, Overview
+from sojourn.telemetry.history import HistoryError
+from sojourn.telemetry.request_trace import TraceKind
+
+REQUESTS_DEFAULT = 20
+REQUESTS_MAX = 1000
+_WINDOW_S_MAX = 90 * 24 * 3600
+_ID_SHOWN = 128
+
+
+class InsightRoutes:
+    """One method per route.
+
+    Args:
+        overview: Names the functions there are.
+        insight: Answers.
+    """
+
+    def __init__(self, overview: Overview, insight: Insight) -> None:
+        self._overview = overview
+        self._insight = insight
+
+    def routes(self) -> list[Route]:
+        """All of them."""
+        return [
+            Route("/api/v1/functions/{name}/slo", self.slo),
+            Route("/api/v1/functions/{name}/slo/history", self.slo_history),
+            Route("/api/v1/requests", self.requests),
+            Route("/api/v1/requests/{request_id:path}", self.request),
+        ]
+
+    async def slo(self, request: Request) -> Response:
+        """How its objective stands: attainment, budget, burn rates, alerts, causes."""
+        name = request.path_params["name"]
+        try:
+            status = await self._insight.slo(name)
+        except HistoryError as err:
+            return _unreadable(request, err)
+        return json_answer(status) if status is not None else unknown_function(request, name, self._overview)
+
+    async def slo_history(self, request: Request) -> Response:
+        """What happened over a window, in cells."""
+        name = request.path_params["name"]
+        window_s = whole_number(request, "window_s", 10, _WINDOW_S_MAX, None)
+        try:
+            history = await self._insight.slo_history(name, window_s)
+        except HistoryError as err:
+            return _unreadable(request, err)
+        return json_answer(history) if history is not None else unknown_function(request, name, self._overview)
+
+    async def requests(self, request: Request) -> Response:
+        """The requests that were kept, the latest first."""
+        limit = whole_number(request, "limit", 1, REQUESTS_MAX, REQUESTS_DEFAULT) or REQUESTS_DEFAULT
+        kind_text = request.query_params.get("kind")
+        if kind_text is not None and kind_text not in set(TraceKind):
+            raise HTTPException(400, f"kind must be one of {', '.join(TraceKind)}, not {kind_text[:40]!r}")
+        kind = None if kind_text is None else TraceKind(kind_text)
+        return json_answer({"requests": self._insight.requests(request.query_params.get("function"), kind, limit)})
+
+    async def request(self, request: Request) -> Response:
+        """One request in full."""
+        request_id = request.path_params["request_id"]
+        trace = self._insight.request(request_id)
+        if trace is not None:
+            return json_answer(trace)
+        message = (
+            f"no request {request_id[:_ID_SHOWN]!r} is kept; the last slow and failed ones of each function are, and a "
+            "sample of the others: /api/v1/requests lists them"
+        )
+        return error_answer(request, 404, message, "unknown_request")
+
+
+def _unreadable(request: Request, err: HistoryError) -> Response:
+    return error_answer(request, 503, f"the history cannot be read: {err}; serving goes on", "history_unreadable")

@@ -1,0 +1,181 @@
+"""The page of objectives: one section per function, in one file that opens anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from html import escape
+
+from sojourn.report.axis import duration_text, number_text, share_text
+from sojourn.report.page import STYLE, figure, keys, number_table
+from sojourn.report.slo_chart import attainment_chart, budget_chart, heat_chart, rate_chart, replica_chart
+from sojourn.slo.alert import AlertState
+from sojourn.slo.status import HistoryState, SLOHistory, SLOStatus
+
+_STYLE_HERE = """
+.cell.good { fill: var(--good); opacity: .75; } .cell.lost { fill: var(--lost); opacity: .9; }
+.gap { fill: var(--soft); opacity: .25; } .gap.unplanned { fill: var(--late); opacity: .4; }
+.heat { fill: var(--p99); } .h1 { opacity: .12; } .h2 { opacity: .26; } .h3 { opacity: .42; } .h4 { opacity: .6; }
+.h5 { opacity: .8; } .h6 { opacity: 1; }
+.bars { margin: 8px 0 0; } .bars div { display: flex; align-items: center; gap: 10px; margin: 4px 0; }
+.bars .track { flex: 0 0 220px; height: 12px; background: var(--card); border-radius: 3px; overflow: hidden; }
+.bars .fill { height: 100%; background: var(--lost); }
+.budget { height: 18px; background: var(--card); border-radius: 4px; overflow: hidden; margin: 10px 0 4px; }
+.budget .fill { height: 100%; background: var(--fine); } .budget .fill.low { background: var(--late); }
+.key.planned { background: var(--soft); opacity: .4; } .key.unplanned { background: var(--late); opacity: .6; }
+section { margin-top: 40px; } section:first-of-type { margin-top: 18px; } th { text-align: right; padding: 4px 0 4px 18px; }
+th:first-child { text-align: left; padding-left: 0; } .windows { width: 100%; } h1 small { color: var(--soft); font-weight: 400; }
+"""
+_LOW_BUDGET = 0.25
+
+
+def render(objectives: Sequence[tuple[SLOStatus, SLOHistory]]) -> str:
+    """All objectives as one HTML document; it refers to nothing outside itself."""
+    ends_at_s = max((history.ends_at_s for _, history in objectives), default=0.0)
+    at = datetime.fromtimestamp(ends_at_s, UTC).strftime("%d %B %Y, %H:%M:%S UTC") if objectives else ""
+    sections = "\n".join(_section(status, history) for status, history in objectives)
+    title = f"Objective of {objectives[0][0].function}" if len(objectives) == 1 else "Objectives"
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"/>'
+        f"<title>{escape(title)}</title><style>{STYLE}{_STYLE_HERE}</style></head><body>\n"
+        f'<h1>{escape(title)}</h1><p class="subtitle">as of {escape(at)}</p>\n'
+        f"{sections or '<p>No function is deployed.</p>'}\n"
+        "<footer>Counts are exact. Latencies come from a histogram with a relative error of at most 1.083 %. Times are UTC."
+        "</footer></body></html>\n"
+    )
+
+
+def _section(status: SLOStatus, history: SLOHistory) -> str:
+    kind, verdict = _verdict(status)
+    promised = status.objective.text if status.objective else "no objective"
+    parts = [
+        f"<section><h1>{escape(status.function)} <small>{escape(promised)}</small></h1>",
+        f'<p class="subtitle">revision {escape(status.revision)}</p>',
+        f'<div class="verdict {kind}">{escape(verdict)}</div>',
+        _budget_bar(status),
+        '<div class="numbers">' + "".join(number_table(rows) for rows in _numbers(status)) + "</div>",
+        _windows(status),
+        *_figures(status, history),
+        _causes(status),
+        _notes(status),
+        "</section>",
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _verdict(status: SLOStatus) -> tuple[str, str]:
+    if not status.total:
+        return "none", "No request has been counted yet: nothing can be said."
+    if status.objective is None:
+        return "none", f"{status.total:,} requests; nothing is promised."
+    said = (
+        f"{share_text(status.good / status.total)} of {status.total:,} requests were answered within "
+        f"{duration_text(status.objective.latency_s)}; {status.objective.objective * 100:.10g} % were promised."
+    )
+    return ("met", f"Held: {said}") if status.is_met else ("missed", f"Missed: {said}")
+
+
+def _budget_bar(status: SLOStatus) -> str:
+    if status.budget is None:
+        return ""
+    left = status.budget.remaining_ratio
+    width = 100 * min(max(left, 0.0), 1.0)
+    kind = "fill low" if left < _LOW_BUDGET else "fill"
+    said = f"{left * 100:.3g} % of the error budget is left" if left >= 0 else "The error budget is used up"
+    if status.budget.exhausted_in_s:
+        said += f"; burning as now, it is used up in {status.budget.exhausted_in_s / 3600:.3g} hours"
+    return f'<div class="budget"><div class="{kind}" style="width:{width:.1f}%"></div></div><p>{escape(said)}.</p>'
+
+
+def _numbers(status: SLOStatus) -> list[list[tuple[str, str]]]:
+    counted = [
+        ("requests that count", f"{status.total:,}"),
+        ("bad requests", f"{status.total - status.good:,}"),
+        ("bad requests allowed", number_text(status.budget.allowed) if status.budget else "-"),
+    ]
+    firing = [alert.rule for alert in status.alerts if alert.state is AlertState.FIRING]
+    other = [
+        ("left out: faults of clients", f"{status.client_faults:,}"),
+        ("left out: cancelled in time", f"{status.cancelled:,}"),
+        ("alerts that fire", ", ".join(firing) or "none"),
+    ]
+    return [counted, other]
+
+
+def _windows(status: SLOStatus) -> str:
+    rows = []
+    for window in status.windows:
+        latency = window.latency_s
+        cells = (
+            window.name,
+            share_text(window.attainment) if window.attainment is not None else "-",
+            f"{window.burn_rate:.3g}x" if window.burn_rate is not None else "-",
+            f"{window.total:,}",
+            duration_text(latency.p50) if latency and latency.p50 is not None else "-",
+            duration_text(latency.p99) if latency and latency.p99 is not None else "-",
+        )
+        rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
+    heads = "".join(f"<th>{name}</th>" for name in ("window", "within", "burn rate", "requests", "p50", "p99"))
+    return f'<table class="windows"><tr>{heads}</tr>{"".join(rows)}</table>'
+
+
+def _figures(status: SLOStatus, history: SLOHistory) -> list[str]:
+    if not history.cells:
+        return []
+    gaps = keys([("planned", "server stopped"), ("unplanned", "server killed")]) if history.gaps else ""
+    found = []
+    if status.objective is not None:
+        promised = f"{status.objective.objective * 100:.10g} %"
+        found += [
+            figure(
+                "Requests within the objective",
+                keys([("good", "held"), ("lost", "missed"), ("objective", f"objective {promised}")]) + gaps,
+                attainment_chart(history),
+            ),
+            figure(
+                "Error budget left", keys([("good", "left"), ("objective", "used up")]) + gaps, budget_chart(history)
+            ),
+        ]
+    objective = (
+        keys([("objective", f"objective {duration_text(status.objective.latency_s)}")]) if status.objective else ""
+    )
+    found += [
+        figure(
+            "Latency",
+            keys([("p99", "share of served requests; darker is more")]) + objective + gaps,
+            heat_chart(history),
+        ),
+        figure(
+            "Requests per second", keys([("good", "all"), ("lost", "missed the objective")]) + gaps, rate_chart(history)
+        ),
+        figure("Replicas", gaps, replica_chart(history)),
+    ]
+    return found
+
+
+def _causes(status: SLOStatus) -> str:
+    if not status.causes:
+        return ""
+    rows = "".join(
+        f'<div><span class="track"><span class="fill" style="display:block;width:{cause.share * 100:.1f}%"></span></span>'
+        f"<span>{escape(cause.sentence)} ({cause.requests:,})</span></div>"
+        for cause in status.causes
+    )
+    return f'<figure><h2>What spent the budget</h2><div class="bars">{rows}</div></figure>'
+
+
+def _notes(status: SLOStatus) -> str:
+    said = []
+    for gap in status.gaps:
+        why = (
+            "the server was stopped"
+            if gap.was_planned
+            else "the server was killed; up to 10 s before it are missing, too"
+        )
+        said.append(f"Nothing is known from {gap.begins_at} to {gap.ends_at}: {why}.")
+    if status.history.state is HistoryState.FAILING:
+        said.append(f"History is not kept: {status.history.why}.")
+    elif status.history.state is HistoryState.OFF:
+        said.append("History is kept in memory only.")
+    return "".join(f'<p class="subtitle">{escape(one)}</p>' for one in said)

@@ -1,0 +1,119 @@
+"""A batch under way and its answer: who is in it, what it was expected to take, how its times are told."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sojourn.domain.action import Finish
+from sojourn.runtime.ports import Caller
+from sojourn.telemetry.trace_store import MATES_KEPT, KeptBatch
+from sojourn.wire.message import ContentKind, Done
+
+_NO_DONE = Done(0, 0.0, 0.0, 0.0, 0.0, [])
+
+
+class Call(msgspec.Struct, gc=False, eq=False):
+    """A request the service has taken in and not answered.
+
+    `ahead` counts requests in flight when it came; `admitted_at_s` is when it stood in the queue (0: it never did).
+    """
+
+    caller: Caller
+    body: bytes
+    kind: ContentKind
+    ahead: int
+    admitted_at_s: float = 0.0
+
+
+class Run(msgspec.Struct):
+    """A batch a replica works on.
+
+    Args:
+        batch_id: Its number.
+        replica_id: Where it runs.
+        members: Its requests, by position.
+        dispatched_at_s: When it was sent, in monotonic seconds.
+        free_at_s: When its replica had become free, in monotonic seconds.
+        expected_s: What it is expected to take, in seconds; 0 if nothing is known.
+        done: Its answer, once there is one.
+    """
+
+    batch_id: int
+    replica_id: int
+    members: list[Call]
+    dispatched_at_s: float
+    free_at_s: float
+    expected_s: float
+    done: Done = _NO_DONE
+    _timing: bytes = b""
+    _return_s: float = 0.0
+    _kept: KeptBatch | None = None
+
+    def answered(self, done: Done, now_s: float) -> None:
+        """Its answer came at `now_s`."""
+        self.done = done
+        self._return_s = now_s - done.encoded_at_s
+        self._timing = b"dispatch;dur=%.3f, decode;dur=%.3f, service;dur=%.3f, encode;dur=%.3f" % (
+            (done.received_at_s - self.dispatched_at_s) * 1e3,
+            (done.decoded_at_s - done.received_at_s) * 1e3,
+            (done.called_at_s - done.decoded_at_s) * 1e3,
+            (done.encoded_at_s - done.called_at_s) * 1e3,
+        )
+
+    def server_timing(self, queue_s: float, before: bytes, writing_s: float) -> bytes:
+        """The value of the Server-Timing header of one of its requests, in milliseconds.
+
+        Args:
+            queue_s: Its wait in the queue.
+            before: Rarer phases of its wait, each with a comma behind it; mostly empty.
+            writing_s: From the answer of the batch until its own is handed to the transport.
+        """
+        return b'%bqueue;dur=%.3f, %b, return;dur=%.3f, batch;desc="%d"' % (
+            before,
+            queue_s * 1e3,
+            self._timing,
+            (self._return_s + writing_s) * 1e3,
+            len(self.members),
+        )
+
+    def kept(self) -> KeptBatch:
+        """What is kept of it with requests that are; made once."""
+        if self._kept is None:
+            done = self.done
+            self._kept = KeptBatch(
+                self.batch_id,
+                self.replica_id,
+                len(self.members),
+                self.free_at_s,
+                self.dispatched_at_s,
+                done.received_at_s,
+                done.decoded_at_s,
+                done.called_at_s,
+                done.encoded_at_s,
+                tuple([call.caller.name() for call in self.members[:MATES_KEPT]]),
+            )
+        return self._kept
+
+
+def waits_of(action: Finish, admitted_at_s: float, now_s: float) -> tuple[float, bytes]:
+    """A served request's wait in the queue in seconds, and its rarer phases for the Server-Timing header.
+
+    Args:
+        action: How it ended, at `now_s`.
+        admitted_at_s: When it stood in the queue, in monotonic seconds.
+        now_s: When the answer of its batch came.
+    """
+    queue_s, before = action.queue_wait_s, b""
+    admission_s = admitted_at_s + action.latency_s - now_s
+    if 0 < admission_s <= queue_s:  # else it was sent at once, and taking it in is part of its dispatch
+        queue_s -= admission_s
+        before = b"admission;dur=%.3f, " % (admission_s * 1e3)
+    if action.cold_wait_s:
+        cold_s = min(action.cold_wait_s, queue_s)
+        queue_s -= cold_s
+        before += b"cold_wait;dur=%.3f, " % (cold_s * 1e3)
+    if action.retry_s:
+        retry_s = min(action.retry_s, queue_s)
+        queue_s -= retry_s
+        before += b"retry;dur=%.3f, " % (retry_s * 1e3)
+    return queue_s, before

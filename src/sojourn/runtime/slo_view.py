@@ -1,0 +1,313 @@
+"""Tells how objectives stand: now, by window and over their history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Final
+
+from sojourn.domain.objective import DAY_S, DEFAULT_WINDOW_S, SLO
+from sojourn.runtime.service import FunctionService
+from sojourn.runtime.slo_watch import SLOWatch
+from sojourn.slo.alert import AlertState, BurnAlert, Severity, burn_rules
+from sojourn.slo.budget import Budget, budget, burn_rate
+from sojourn.slo.cause import CAUSES, WORDS_OF_CAUSE
+from sojourn.slo.histogram import LogHistogram
+from sojourn.slo.monitor import FINE_KEPT, FINE_S, HOUR_S, MINUTE_S, MINUTES_KEPT, Monitor, Row
+from sojourn.slo.status import (
+    AlertStatus,
+    CauseStatus,
+    Gap,
+    HistoryCell,
+    HistoryState,
+    HistoryStatus,
+    ObjectiveStatus,
+    SLOHistory,
+    SLOStatus,
+    WindowQuantiles,
+    WindowStatus,
+)
+from sojourn.slo.tally import Counts, Tally, unpacked
+from sojourn.telemetry.history import Run
+from sojourn.telemetry.log import utc_text
+from sojourn.telemetry.status import ObjectiveSnapshot
+
+HISTORY_ALERT: Final = "history-lost"
+_CELLS_SHOWN_MAX: Final = 360
+_FINE_WINDOW_S: Final = float(FINE_S * FINE_KEPT)
+_GAP_S_MIN: Final = 1.0
+_UNITS: Final = ((DAY_S, "d"), (3600.0, "h"), (60.0, "m"), (1.0, "s"))
+_UNPROMISED_S: Final = (300.0, 3600.0, 6 * 3600.0, DAY_S)  # windows shown where no objective names any
+
+
+def window_name(window_s: float) -> str:
+    """A window as people write it: "5m", "6h", "30d"; in seconds if it is no whole number of anything longer."""
+    for unit_s, unit in _UNITS:
+        if window_s >= unit_s and window_s % unit_s == 0:
+            return f"{window_s / unit_s:.0f}{unit}"
+    return f"{window_s:.0f}s"
+
+
+def windows_of(slo: SLO | None) -> list[float]:
+    """The windows an objective is looked at over, ascending: those of its alerts, and its own as the last [s]."""
+    if slo is None:
+        return [*_UNPROMISED_S, DEFAULT_WINDOW_S]
+    alerted = {length_s for rule in burn_rules(slo.window_s) for length_s in (rule.long_s, rule.short_s)}
+    return [*sorted(length_s for length_s in alerted if length_s < slo.window_s), slo.window_s]
+
+
+def objective_snapshot(slo: SLO, monitor: Monitor, alerts: Iterable[BurnAlert], now_s: float) -> ObjectiveSnapshot:
+    """What a scrape shows of an objective; costs a few look-ups."""
+    burn_rates: dict[str, float] = {}
+    total = good = 0
+    for window_s in windows_of(slo):
+        total, good = monitor.total_good(now_s, window_s)
+        burn = burn_rate(total, good, slo.objective)
+        if burn is not None:
+            burn_rates[window_name(window_s)] = burn
+    left = budget(Counts(total=total, good=good), slo, None)
+    return ObjectiveSnapshot(
+        latency_s=slo.latency_s,
+        objective=slo.objective,
+        window_s=slo.window_s,
+        budget_remaining=left.remaining_ratio,
+        burn_rates=burn_rates,
+        alerts={(alert.rule.name, alert.rule.severity.value): alert.state is AlertState.FIRING for alert in alerts},
+    )
+
+
+class SLOView:
+    """Answers what is asked of objectives. Call it on the loop; what takes a while is awaited elsewhere.
+
+    Args:
+        services: The functions by name.
+        watch: Knows alerts and the history.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, services: Mapping[str, FunctionService], watch: SLOWatch, clock: Callable[[], float]) -> None:
+        self._services = services
+        self._watch = watch
+        self._clock = clock
+
+    async def status(self, name: str) -> SLOStatus | None:
+        """How a function's objective stands; None for an unknown function.
+
+        Raises:
+            HistoryError: The history cannot be read.
+        """
+        service = self._services.get(name)
+        if service is None:
+            return None
+        now_s, slo, monitor = self._clock(), service.manifest.settings.slo, service.meter.monitor
+        lengths_s = windows_of(slo)
+        known = [monitor.counts(now_s, window_s) for window_s in lengths_s]
+        whole = known[-1]
+        packed = monitor.fine_cells(now_s, _FINE_WINDOW_S)
+        covered_s = monitor.covers_s(now_s)
+        alerts = [self._alert(alert) for alert in self._watch.alerts[name]] + self._history_alert()
+        gaps = await self._gaps(now_s - lengths_s[-1] + self._watch.offset_s)
+        latencies = await self._watch.elsewhere(
+            lambda: _latencies(packed, [now_s + self._watch.offset_s - length_s for length_s in lengths_s])
+        )
+        windows = [
+            WindowStatus(
+                name=window_name(window_s),
+                window_s=window_s,
+                total=counts.total,
+                good=counts.good,
+                attainment=counts.attainment,
+                burn_rate=burn_rate(counts.total, counts.good, slo.objective) if slo else None,
+                latency_s=latency if window_s <= _FINE_WINDOW_S else None,
+            )
+            for window_s, counts, latency in zip(lengths_s, known, latencies, strict=True)
+        ]
+        return SLOStatus(
+            function=name,
+            revision=service.revision,
+            objective=_objective(slo),
+            is_met=whole.attainment >= slo.objective if slo and whole.attainment is not None else None,
+            known_s=min(covered_s, lengths_s[-1]),
+            total=whole.total,
+            good=whole.good,
+            client_faults=whole.client_faults,
+            cancelled=whole.cancelled,
+            budget=_budget(slo, whole, monitor, now_s),
+            windows=windows,
+            alerts=alerts,
+            causes=_causes(whole),
+            gaps=gaps,
+            history=HistoryStatus(
+                state=self._watch.history_state,
+                why=self._watch.history_failure,
+                since=utc_text(self._watch.history_since_s + self._watch.offset_s),
+            ),
+        )
+
+    async def history(self, name: str, window_s: float | None) -> SLOHistory | None:
+        """What happened over a window, in at most 360 cells; None for an unknown function.
+
+        Args:
+            name: The function.
+            window_s: Length of the window; None takes the objective's, or what is known of it if that is shorter.
+
+        Raises:
+            HistoryError: The history cannot be read.
+        """
+        service = self._services.get(name)
+        if service is None:
+            return None
+        now_s, slo, monitor = self._clock(), service.manifest.settings.slo, service.meter.monitor
+        whole_s = slo.window_s if slo else DEFAULT_WINDOW_S
+        known_s = max(monitor.covers_s(now_s), float(FINE_S))
+        shown_s = min(whole_s, known_s) if window_s is None else window_s
+        ends_at_s = now_s + self._watch.offset_s
+        begins_at_s = ends_at_s - shown_s
+        is_fine = shown_s <= _FINE_WINDOW_S and self._watch.history_state is not HistoryState.KEPT
+        if is_fine or shown_s <= _FINE_WINDOW_S / 6:
+            length_s, packed = FINE_S, monitor.fine_cells(now_s, shown_s)
+        else:
+            length_s = MINUTE_S if shown_s <= MINUTE_S * MINUTES_KEPT else HOUR_S
+            packed = await self._kept_cells(name, length_s, begins_at_s, monitor.open_rows(now_s))
+        cell_s = length_s * -(-int(shown_s // length_s + 1) // _CELLS_SHOWN_MAX)
+        cells = await self._watch.elsewhere(lambda: list(_merged(packed, cell_s)))
+        whole, shown = monitor.total_good(now_s, whole_s), monitor.total_good(now_s, shown_s)
+        return SLOHistory(
+            function=name,
+            objective=_objective(slo),
+            begins_at_s=begins_at_s,
+            ends_at_s=ends_at_s,
+            cell_s=cell_s,
+            cells=cells,
+            gaps=await self._gaps(begins_at_s),
+            total_before=max(whole[0] - shown[0], 0),
+            good_before=max(whole[1] - shown[1], 0),
+        )
+
+    async def _kept_cells(
+        self, name: str, length_s: int, since_s: float, open_rows: Sequence[Row]
+    ) -> list[tuple[int, bytes]]:
+        """Minutes or hours of the history, with those under way as they are in memory."""
+        kept = await self._watch.read(lambda history: history.rows(name, length_s, since_s)) or []
+        rows = {(row.starts_at_s, row.revision): row.packed for row in kept}
+        rows |= {(row.starts_at_s, row.revision): row.packed for row in open_rows if row.cell_s == length_s}
+        return [(starts_at_s, packed) for (starts_at_s, _), packed in sorted(rows.items())]
+
+    async def _gaps(self, since_s: float) -> list[Gap]:
+        runs = await self._watch.read(lambda history: history.runs()) or []
+        return list(_gaps(runs, since_s))
+
+    def _alert(self, alert: BurnAlert) -> AlertStatus:
+        is_new = alert.state is AlertState.INACTIVE and not alert.since_s
+        return AlertStatus(
+            rule=alert.rule.name,
+            severity=alert.rule.severity,
+            state=alert.state,
+            since=None if is_new else utc_text(alert.since_s + self._watch.offset_s),
+            long_s=alert.rule.long_s,
+            short_s=alert.rule.short_s,
+            factor=alert.rule.factor,
+            long_burn=alert.long_burn,
+            short_burn=alert.short_burn,
+        )
+
+    def _history_alert(self) -> list[AlertStatus]:
+        """Losing history is an alert itself: after a restart the budget would be wrong."""
+        watch = self._watch
+        if watch.history_state is not HistoryState.FAILING:
+            return []
+        since = utc_text(watch.history_since_s + watch.offset_s)
+        return [
+            AlertStatus(
+                rule=HISTORY_ALERT,
+                severity=Severity.TICKET,
+                state=AlertState.FIRING,
+                since=since,
+                long_s=0.0,
+                short_s=0.0,
+                factor=0.0,
+            )
+        ]
+
+
+def _objective(slo: SLO | None) -> ObjectiveStatus | None:
+    if slo is None:
+        return None
+    return ObjectiveStatus(text=str(slo), latency_s=slo.latency_s, objective=slo.objective, window_s=slo.window_s)
+
+
+def _budget(slo: SLO | None, whole: Counts, monitor: Monitor, now_s: float) -> Budget | None:
+    if slo is None:
+        return None
+    present_s = burn_rules(slo.window_s)[0].long_s
+    return budget(whole, slo, burn_rate(*monitor.total_good(now_s, present_s), slo.objective))
+
+
+def _causes(counts: Counts) -> list[CauseStatus]:
+    found = [(count, cause) for count, cause in zip(counts.bad_by_cause, CAUSES, strict=True) if count]
+    return [
+        CauseStatus(
+            cause=cause,
+            requests=count,
+            share=count / counts.bad,
+            sentence=f"{_percent(count / counts.bad)} of bad requests {WORDS_OF_CAUSE[cause]}",
+        )
+        for count, cause in sorted(found, key=lambda pair: -pair[0])
+    ]
+
+
+def _percent(share: float) -> str:
+    if share < 0.01:
+        return "less than 1 %"
+    return f"{share:.0%}".replace("%", " %") if share >= 1 or round(share * 100) < 100 else "more than 99 %"
+
+
+def _latencies(cells: Sequence[tuple[int, bytes]], begins_s: Sequence[float]) -> list[WindowQuantiles]:
+    """Quantiles of windows that end now; each begins where the one before it does, or earlier."""
+    found, merged, left = [], LogHistogram(), list(cells)
+    for begin_s in begins_s:
+        while left and left[-1][0] + FINE_S > begin_s:
+            merged.merge(unpacked(left.pop()[1]).latency)
+        p50, p90, p99, p999 = (merged.quantile(p) for p in (0.5, 0.9, 0.99, 0.999))
+        found.append(WindowQuantiles(p50=p50, p90=p90, p99=p99, p999=p999))
+    return found
+
+
+def _merged(cells: Iterable[tuple[int, bytes]], cell_s: int) -> Iterator[HistoryCell]:
+    """Cells of `cell_s` seconds, out of shorter ones in ascending order."""
+    number: int | None = None
+    tally = Tally()
+    for starts_at_s, packed in cells:
+        if number is not None and starts_at_s // cell_s != number:
+            yield _history_cell(number * cell_s, cell_s, tally)
+            tally = Tally()
+        number = starts_at_s // cell_s
+        tally.add_packed(packed)
+    if number is not None:
+        yield _history_cell(number * cell_s, cell_s, tally)
+
+
+def _history_cell(starts_at_s: int, cell_s: int, tally: Tally) -> HistoryCell:
+    return HistoryCell(
+        starts_at_s=starts_at_s,
+        duration_s=cell_s,
+        arrivals=tally.arrivals,
+        total=tally.total,
+        good=tally.good,
+        replica_s=tally.replica_ms / 1e3,
+        bad_by_cause={cause: count for cause, count in zip(CAUSES, tally.causes, strict=True) if count},
+        latency=list(tally.latency.cells()),
+    )
+
+
+def _gaps(runs: Sequence[Run], since_s: float) -> Iterator[Gap]:
+    """The times between one run and the next that lie after `since_s`; restarts in order only if they took a while."""
+    for before, after in pairwise(runs):
+        duration_s = after.started_at_s - before.saved_until_s
+        if after.started_at_s > since_s and (duration_s >= _GAP_S_MIN or not before.is_ended):
+            yield Gap(
+                begins_at=utc_text(before.saved_until_s),
+                ends_at=utc_text(after.started_at_s),
+                duration_s=duration_s,
+                was_planned=before.is_ended,
+            )

@@ -1,0 +1,300 @@
+"""The counts of one function over any window, from ten seconds to ninety days."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from math import inf
+from typing import Final
+
+import msgspec
+
+from sojourn.slo.histogram import LogHistogram
+from sojourn.slo.series import Series
+from sojourn.slo.tally import Counts, Tally, unpacked
+
+FINE_S: Final = 10
+MINUTE_S: Final = 60
+HOUR_S: Final = 3600
+FINE_KEPT: Final = 6 * HOUR_S // FINE_S
+MINUTES_KEPT: Final = 3 * 24 * HOUR_S // MINUTE_S
+HOURS_KEPT: Final = 90 * 24
+RECENT_CELLS: Final = 6
+_CLOSED_MAX: Final = 4096  # rows that wait to be saved while nothing can be
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """A minute or an hour of one revision, as it is kept: the whole of it, not what was added.
+
+    Saving a row twice changes nothing, so that nothing is ever counted twice.
+
+    Args:
+        revision: Whose requests it counts.
+        cell_s: 60 or 3600.
+        starts_at_s: Its beginning, in seconds since the epoch, a multiple of `cell_s`.
+        packed: The counts (`Tally.pack`).
+    """
+
+    revision: str
+    cell_s: int
+    starts_at_s: int
+    packed: bytes
+
+
+class _Open:
+    """A minute or an hour under way, and the closed ones before it."""
+
+    __slots__ = ("changed", "number", "series", "tally")
+
+    def __init__(self, series: Series, number: int) -> None:
+        self.series = series
+        self.number = number
+        self.tally = Tally()
+        self.changed = False  # since it was last saved
+
+
+class Monitor:
+    """Counts requests in cells of ten seconds; keeps six hours of them, three days of minutes, ninety days of hours.
+
+    The hot path asks `current(now_s)` for the cell to count into. All instants are monotonic seconds; cells lie on the grid of
+    the wall clock as it was at the start (`offset_s`), so that a clock that jumps later changes nothing. A window of up
+    to six hours is made of cells of ten seconds and may reach back up to one cell further than asked;
+    longer ones, and those that begin before this process did, of minutes or hours in the same way.
+
+    Args:
+        revision: Whose requests are counted.
+        offset_s: What to add to monotonic seconds to get seconds since the epoch.
+    """
+
+    __slots__ = ("_began_at_s", "_closed", "_fine", "_offset_s", "_open", "_recent", "cell", "latency", "revision")
+
+    def __init__(self, revision: str = "", offset_s: float = 0.0) -> None:
+        self.revision = revision
+        self.cell = Tally(ends_at_s=-inf)
+        self.latency = LogHistogram()  # of all closed cells since the start
+        self._offset_s = offset_s
+        self._began_at_s = inf
+        self._fine: Series | None = None  # made with the first traffic: a function never called costs nothing
+        self._open: tuple[_Open, ...] = ()
+        self._recent: deque[Tally] = deque(maxlen=RECENT_CELLS - 1)
+        self._closed: deque[Row] = deque(maxlen=_CLOSED_MAX)
+
+    # ---- counting
+
+    def current(self, now_s: float) -> Tally:
+        """The cell that `now_s` falls into; an instant a little before it counts into it, too."""
+        cell = self.cell
+        return cell if now_s < cell.ends_at_s else self._roll(now_s)
+
+    def _roll(self, now_s: float) -> Tally:
+        if self._fine is None:
+            self._begin(now_s)
+        last, number = self.cell, int((now_s + self._offset_s) // FINE_S)
+        starts_at_s = number * FINE_S - self._offset_s
+        self.cell = Tally(starts_at_s, starts_at_s + FINE_S)
+        if last.ends_at_s != -inf:
+            self._recent.append(last)
+            self._close(last)
+        return self.cell
+
+    def _begin(self, now_s: float) -> None:
+        self._began_at_s = min(self._began_at_s, now_s)
+        at_s = now_s + self._offset_s
+        self._fine = Series(FINE_S, FINE_KEPT, keeps_packed=True)
+        if not self._open:
+            self._open = (
+                _Open(Series(MINUTE_S, MINUTES_KEPT), int(at_s // MINUTE_S)),
+                _Open(Series(HOUR_S, HOURS_KEPT), int(at_s // HOUR_S)),
+            )
+
+    def _close(self, cell: Tally) -> None:
+        """A cell of ten seconds has passed: it becomes part of its minute and its hour."""
+        assert self._fine is not None, "a cell was opened"
+        if cell.is_empty:
+            return
+        starts_at = round(cell.starts_at_s + self._offset_s)
+        self._fine.append(starts_at // FINE_S, cell)
+        self.latency.merge(cell.latency)
+        for longer in self._open:
+            self._move_to(longer, starts_at // longer.series.cell_s)
+            longer.tally.add(cell)
+            longer.changed = True
+
+    def _move_to(self, longer: _Open, number: int) -> None:
+        """Close a minute or an hour if another one has begun."""
+        if number <= longer.number:
+            return
+        if not longer.tally.is_empty:
+            if longer.changed:
+                self._closed.append(self._row(longer))
+            longer.series.append(longer.number, longer.tally)
+            longer.tally = Tally()
+            longer.changed = False
+        longer.number = number
+
+    # ---- reading
+
+    @property
+    def is_used(self) -> bool:
+        """Whether anything was ever counted or loaded."""
+        return self._fine is not None
+
+    def recent(self, now_s: float) -> list[Tally]:
+        """The cells of the last minute, oldest first, the current one included: 50 to 60 s."""
+        if self._fine is None:
+            return []
+        current = self.current(now_s)
+        oldest_end_s = current.ends_at_s - (RECENT_CELLS - 1) * FINE_S
+        return [*(cell for cell in self._recent if cell.ends_at_s >= oldest_end_s - FINE_S / 2), current]
+
+    def recent_s(self, now_s: float) -> float:
+        """Seconds the cells of the last minute stand for, at least one cell's length (rates need a divisor)."""
+        if self._fine is None:
+            return FINE_S
+        current = self.current(now_s)
+        return max(FINE_S, now_s - max(self._began_at_s, current.ends_at_s - RECENT_CELLS * FINE_S))
+
+    def covers_s(self, now_s: float) -> float:
+        """How far back anything is known, in seconds; 0 if nothing is."""
+        oldest_s = self._began_at_s
+        for longer in self._open:
+            if longer.series.oldest is not None:
+                oldest_s = min(oldest_s, longer.series.oldest * longer.series.cell_s - self._offset_s)
+        return max(now_s - oldest_s, 0.0) if oldest_s < inf else 0.0
+
+    def total_good(self, now_s: float, window_s: float) -> tuple[int, int]:
+        """(total, good) of the last `window_s` seconds; costs a few look-ups."""
+        parts = self._parts(now_s, window_s)
+        if parts is None:
+            return 0, 0
+        series, number, tallies = parts
+        total, good = series.since(number)
+        for tally in tallies:
+            total += tally.total
+            good += tally.good
+        return total, good
+
+    def counts(self, now_s: float, window_s: float) -> Counts:
+        """All counts of the last `window_s` seconds."""
+        parts = self._parts(now_s, window_s)
+        if parts is None:
+            return Counts()
+        series, number, tallies = parts
+        return sum_counts([series.counts_since(number), *(tally.counts() for tally in tallies)])
+
+    def _parts(self, now_s: float, window_s: float) -> tuple[Series, int, list[Tally]] | None:
+        """The closed cells a window is made of, from which number on, and those still open."""
+        if self._fine is None:
+            return None
+        cell = self.current(now_s)  # also closes what has passed
+        fine = self._fine
+        begins_at_s = now_s - window_s
+        has_older = any(len(longer.series) or not longer.tally.is_empty for longer in self._open)
+        if window_s <= FINE_S * FINE_KEPT and (begins_at_s >= self._began_at_s or not has_older):
+            return fine, self._first(begins_at_s, FINE_S), [cell]
+        minutes, hours = self._open
+        longer = minutes if window_s <= MINUTE_S * MINUTES_KEPT else hours
+        first = self._first(begins_at_s, longer.series.cell_s)
+        return longer.series, first, [longer.tally, cell] if longer.number >= first else [cell]
+
+    def _first(self, begins_at_s: float, cell_s: int) -> int:
+        """Number of the first cell that ends after an instant."""
+        return max(int((begins_at_s + self._offset_s) // cell_s), 0)
+
+    def fine_cells(self, now_s: float, window_s: float) -> list[tuple[int, bytes]]:
+        """The cells of ten seconds of a window, with their beginnings in seconds since the epoch, packed.
+
+        The one under way is included. Reaches back six hours at most, and not before this process began.
+        Copying them is quick; unpacking (`sojourn.slo.tally.unpacked`) thousands is better done off the loop.
+        """
+        if self._fine is None:
+            return []
+        cell = self.current(now_s)
+        first = self._first(now_s - window_s, FINE_S)
+        cells = [(number * FINE_S, packed) for number, packed in self._fine.packed_since(first)]
+        if not cell.is_empty:
+            cells.append((round(cell.starts_at_s + self._offset_s), cell.pack()))
+        return cells
+
+    # ---- keeping
+
+    def load(self, rows: Iterable[Row], now_s: float) -> None:
+        """Take in what was kept of earlier runs; to be called before anything is counted.
+
+        Args:
+            rows: Of all revisions of the function, by beginning, the oldest first; none in the future.
+            now_s: Now.
+
+        Raises:
+            ValueError: A row cannot be read.
+        """
+        self._begin(now_s)
+        minutes, hours = self._open
+        for row in rows:
+            longer = minutes if row.cell_s == MINUTE_S else hours
+            tally, number = unpacked(row.packed), row.starts_at_s // row.cell_s
+            if number >= longer.number and row.revision == self.revision:
+                longer.tally.add(tally)
+            else:
+                longer.series.append(number, tally)
+
+    def unsaved(self) -> list[Row]:
+        """The minutes and hours that changed since the last call, whole; the cell of ten seconds under way is left out."""
+        rows = list(self._closed)
+        self._closed.clear()
+        for longer in self._open:
+            if longer.changed:
+                rows.append(self._row(longer))
+                longer.changed = False
+        return rows
+
+    def open_rows(self, now_s: float) -> list[Row]:
+        """The minute and the hour under way, whole, the cell under way included; for reading, nothing changes."""
+        if self._fine is None:
+            return []
+        cell, rows = self.current(now_s), []
+        for longer in self._open:
+            number = round(cell.starts_at_s + self._offset_s) // longer.series.cell_s
+            tally = Tally()
+            tally.add(cell)
+            if longer.number == number:
+                tally.add(longer.tally)
+            elif not longer.tally.is_empty:
+                rows.append(self._row(longer))
+            cell_s = longer.series.cell_s
+            rows.append(Row(revision=self.revision, cell_s=cell_s, starts_at_s=number * cell_s, packed=tally.pack()))
+        return rows
+
+    def put_back(self, rows: Iterable[Row]) -> None:
+        """Rows of `unsaved` could not be saved: they are returned again, unless newer ones take their place."""
+        open_rows = {(longer.series.cell_s, longer.number) for longer in self._open}
+        for row in rows:
+            if (row.cell_s, row.starts_at_s // row.cell_s) not in open_rows:
+                self._closed.append(row)
+        for longer in self._open:
+            longer.changed = not longer.tally.is_empty
+
+    def finish(self, now_s: float) -> None:
+        """Count the cell under way as closed, so that `unsaved` holds everything: the process is about to end."""
+        cell = self.current(now_s)
+        self._close(cell)
+        self.cell = Tally(now_s, cell.ends_at_s)
+
+    def _row(self, longer: _Open) -> Row:
+        cell_s = longer.series.cell_s
+        return Row(
+            revision=self.revision, cell_s=cell_s, starts_at_s=longer.number * cell_s, packed=longer.tally.pack()
+        )
+
+
+def sum_counts(parts: Iterable[Counts]) -> Counts:
+    """All of them together."""
+    total = Tally()
+    for part in parts:
+        total.total += part.total
+        total.good += part.good
+        total.client_faults += part.client_faults
+        total.cancelled += part.cancelled
+        for place, count in enumerate(part.bad_by_cause):
+            total.causes[place] += count
+    return total.counts()

@@ -1,0 +1,93 @@
+"""Closed cells of one length, oldest first: sums over any window at the cost of two look-ups."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator
+
+from sojourn.slo.cause import CAUSES
+from sojourn.slo.tally import Counts, Tally
+
+_TRIM_SHARE = 8  # cells that are too old go when they are more than this part of those kept
+
+
+class Series:
+    """Counts of the cells that had any traffic; at most `kept` cells back from the newest.
+
+    A cell has the number `start // length`. Cells come in ascending order; one number may come more than
+    once (of two revisions), and then all count. `total` and `good` are kept as running sums, so that
+    a window costs no more than a look-up of its ends; the rest is summed when asked for.
+
+    Args:
+        cell_s: Length of a cell, in whole seconds.
+        kept: How many cells back are kept.
+        keeps_packed: Whether the packed tallies are kept, too (for latencies).
+    """
+
+    __slots__ = (
+        "_columns", "_good", "_good_before", "_numbers", "_packed", "_total", "_total_before", "cell_s", "kept",
+    )  # fmt: skip
+
+    def __init__(self, cell_s: int, kept: int, *, keeps_packed: bool = False) -> None:
+        self.cell_s = cell_s
+        self.kept = kept
+        self._numbers = array("I")
+        self._total_before = array("Q")  # over the cells before each
+        self._good_before = array("Q")
+        self._total = 0
+        self._good = 0
+        self._columns = tuple(array("I") for _ in range(2 + len(CAUSES)))  # client faults, cancelled, causes
+        self._packed: list[bytes] | None = [] if keeps_packed else None
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @property
+    def oldest(self) -> int | None:
+        """Number of the oldest cell; None without cells."""
+        return self._numbers[0] if self._numbers else None
+
+    def append(self, number: int, tally: Tally) -> None:
+        """Add a closed cell, not older than the last."""
+        self._numbers.append(number)
+        self._total_before.append(self._total)
+        self._good_before.append(self._good)
+        self._total += tally.total
+        self._good += tally.good
+        for column, count in zip(self._columns, (tally.client_faults, tally.cancelled, *tally.causes), strict=True):
+            column.append(count)
+        if self._packed is not None:
+            self._packed.append(tally.pack())
+        self._trim(number - self.kept)
+
+    def _trim(self, last_unwanted: int) -> None:
+        """Forget cells up to a number, once there are enough of them to be worth it."""
+        unwanted = bisect_left(self._numbers, last_unwanted + 1) if last_unwanted >= 0 else 0
+        if unwanted * _TRIM_SHARE > self.kept:
+            for column in (self._numbers, self._total_before, self._good_before, *self._columns):
+                del column[:unwanted]
+            if self._packed is not None:
+                del self._packed[:unwanted]
+
+    def since(self, number: int) -> tuple[int, int]:
+        """(total, good) over the cells from `number` on."""
+        first = bisect_left(self._numbers, number)
+        if first == len(self._numbers):
+            return 0, 0
+        return self._total - self._total_before[first], self._good - self._good_before[first]
+
+    def counts_since(self, number: int) -> Counts:
+        """All counts over the cells from `number` on."""
+        total, good = self.since(number)
+        first = bisect_left(self._numbers, number)
+        client_faults, cancelled, *causes = (sum(column[first:]) for column in self._columns)
+        return Counts(
+            total=total, good=good, client_faults=client_faults, cancelled=cancelled, bad_by_cause=tuple(causes)
+        )
+
+    def packed_since(self, number: int) -> Iterator[tuple[int, bytes]]:
+        """The packed tallies from `number` on, with the numbers of their cells; none if they are not kept."""
+        if self._packed is not None:
+            first = bisect_left(self._numbers, number)
+            yield from zip(self._numbers[first:], self._packed[first:], strict=True)

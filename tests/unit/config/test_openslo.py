@@ -1,0 +1,169 @@
+"""OpenSLO in and out: what we write we read back, and what we cannot hold is named with its line."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sojourn.config.marked_yaml import NODES_MAX
+from sojourn.config.openslo import openslo_documents, read_openslo
+from sojourn.domain.objective import SLO
+from sojourn.errors import ConfigurationError
+
+GOOD = """\
+apiVersion: openslo/v1
+kind: SLO
+metadata:
+  name: checkout-latency
+spec:
+  service: checkout
+  indicator:
+    spec:
+      thresholdMetric: {metricSource: {type: Prometheus, spec: {query: latency}}}
+  timeWindow:
+    - duration: 28d
+      isRolling: true
+  budgetingMethod: Occurrences
+  objectives:
+    - op: lte
+      value: 0.25
+      target: 0.995
+"""
+OBJECTIVES = st.dictionaries(
+    st.from_regex(r"[a-z][a-z0-9-]{0,20}", fullmatch=True),
+    st.builds(
+        SLO,
+        latency_s=st.floats(1e-4, 500),
+        objective=st.floats(0.01, 0.99999),
+        window_s=st.integers(1, 100_000).map(lambda minutes: minutes * 60.0),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def faults_of(text):
+    """Lines of all faults, and the whole text."""
+    with pytest.raises(ConfigurationError) as caught:
+        read_openslo(text, "o.yaml")
+    return [int(line) for line in re.findall(r"o\.yaml:(\d+):", str(caught.value))], str(caught.value)
+
+
+@given(OBJECTIVES)
+def test_what_is_exported_is_imported_as_it_was(objectives):
+    """Every figure to the last digit."""
+    text = yaml.safe_dump_all(openslo_documents(objectives), sort_keys=False)
+    assert read_openslo(text, "o.yaml").objectives == objectives
+
+
+def test_a_plain_objective():
+    """Service, latency, target and window."""
+    assert read_openslo(GOOD, "o.yaml").objectives == {"checkout": SLO(0.25, 0.995, 28 * 86_400.0)}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "latency_s"),
+    [
+        ("metadata:\n", "metadata:\n  annotations: {sojourn/unit: ms}\n", 0.25e-3),
+        ("value: 0.25", "value: 2", 2.0),
+    ],
+)
+def test_units(old, new, latency_s):
+    """Seconds unless an annotation says otherwise."""
+    (slo,) = read_openslo(GOOD.replace(old, new), "o.yaml").objectives.values()
+    assert slo.latency_s == pytest.approx(latency_s)
+
+
+def test_percent_is_a_target_too():
+    """99.5 percent is 0.995."""
+    (slo,) = read_openslo(GOOD.replace("target: 0.995", "targetPercent: 99.5"), "o.yaml").objectives.values()
+    assert slo.objective == pytest.approx(0.995)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "said"),
+    [
+        ("openslo/v1\n", "openslo/v1alpha\n", 1, "apiVersion must be openslo/v1"),
+        ("kind: SLO", "kind: Slo", 2, "kind must be SLO"),
+        ("  service: checkout\n", "", 6, "spec.service must name"),
+        ("duration: 28d", "duration: 1M", 11, "duration must be a number with m, h, d or w"),
+        ("isRolling: true", "isRolling: false", 12, "isRolling must be true"),
+        ("      isRolling: true\n", "      isRolling: true\n      calendar: {startTime: x}\n", 11, "calendar windows"),
+        ("Occurrences", "Timeslices", 13, "budgetingMethod must be Occurrences"),
+        ("op: lte", "op: gte", 15, "op must be lte or lt"),
+        ("value: 0.25", "value: fast", 16, "value must be the latency"),
+        ("value: 0.25", "value: 250000", 16, "too long"),
+        ("      target: 0.995\n", "", 15, "give target"),
+        ("target: 0.995", "target: 1", 17, "between 0 and 1"),
+        ("target: 0.995", "target: 0.9\n      targetPercent: 90", 15, "one of them"),
+        ("target: 0.995", "target: 0.9\n      timeSliceTarget: 0.9", 18, "timeSliceTarget is not supported"),
+        ("target: 0.995", "target: 0.9\n      colour: red", 18, "colour is no field"),
+        ("thresholdMetric", "ratioMetric", 8, "thresholdMetric"),
+        ("  budgetingMethod", "  indicatorRef: other\n  budgetingMethod", 13, "indicatorRef is not supported"),
+        (
+            "    - op: lte\n",
+            "    - {op: lte, value: 1, target: 0.9}\n    - op: lte\n",
+            15,
+            "objectives must be a list of one",
+        ),
+        ("kind: SLO", "kind: SLO\nkind: SLO", 3, "comes twice"),
+        ("kind: SLO", "kind: [", 4, "not valid YAML"),
+        ("value: 0.25", "value: 2026-13-45", 16, "cannot be read"),
+    ],
+)
+def test_what_is_not_supported_is_named_with_its_line(old, new, line, said):
+    """Nothing is ignored in silence."""
+    assert old in GOOD
+    lines, text = faults_of(GOOD.replace(old, new))
+    assert said in text
+    assert line in lines
+
+
+def test_all_faults_are_told_at_once():
+    """Four in one document, one in another."""
+    text = GOOD
+    for old, new in (
+        ("28d", "1M"),
+        ("Occurrences", "Timeslices"),
+        ("op: lte", "op: gte"),
+        ("  service: checkout\n", ""),
+    ):
+        text = text.replace(old, new)
+    lines, _ = faults_of(text + "---\napiVersion: openslo/v2\nkind: SLO\n")
+    assert len(lines) == 5
+    assert lines == sorted(lines)
+
+
+def test_a_second_objective_of_a_function_and_an_empty_file_are_faults():
+    """One function, one objective."""
+    assert "second objective" in faults_of(GOOD + "---\n" + GOOD)[1]
+    assert "no document" in faults_of("")[1]
+    assert "no document" in faults_of("# nothing\n---\n")[1]
+
+
+def test_other_kinds_are_passed_over_and_told():
+    """Alert policies follow from the objective here."""
+    policy = "---\napiVersion: openslo/v1\nkind: AlertPolicy\nmetadata: {name: p}\nspec: {}\n"
+    imported = read_openslo(GOOD.replace("  budgeting", "  alertPolicies: [p]\n  budgeting") + policy, "o.yaml")
+    assert len(imported.passed_over) == 2
+    assert all("o.yaml:" in told for told in imported.passed_over)
+
+
+def test_a_bomb_of_aliases_is_refused():
+    """A few lines that stand for billions of values."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    assert f"more than {NODES_MAX} values" in faults_of("\n".join(lines))[1]
+
+
+@given(st.text(max_size=300))
+def test_no_text_makes_it_fall_over(text):
+    """Whatever it is, it is read or refused with a line."""
+    try:
+        read_openslo(text, "o.yaml")
+    except ConfigurationError as err:
+        assert "o.yaml:" in str(err)  # noqa: PT017 (either way is fine)

@@ -1,0 +1,24 @@
+"""The clock that runs while a function has no replica."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sojourn.core.cold_clock import ColdClock
+
+
+@given(st.lists(st.tuples(st.floats(0, 100), st.booleans()), max_size=30))
+def test_it_counts_exactly_the_time_without_a_replica(steps):
+    """Whenever it is read, and however often replicas come and go; it begins with the first look at it."""
+    clock, now_s, is_warm, expected_s = ColdClock(), 5.0, False, 0.0
+    assert clock.reading_s(now_s) == 0.0
+    for gap_s, turns in steps:
+        now_s += gap_s
+        expected_s += 0.0 if is_warm else gap_s
+        assert abs(clock.reading_s(now_s) - expected_s) < 1e-6
+        if turns:
+            clock.turn(now_s)
+            is_warm = not is_warm
+        assert clock.is_warm is is_warm
+        assert abs(clock.reading_s(now_s) - expected_s) < 1e-6

@@ -1,0 +1,172 @@
+"""The report of objectives: whole, well-formed and true, whatever there is to draw."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sojourn.report.slo_page import render
+from sojourn.slo.alert import AlertState, Severity
+from sojourn.slo.budget import Budget
+from sojourn.slo.cause import Cause
+from sojourn.slo.status import (
+    AlertStatus,
+    CauseStatus,
+    Gap,
+    HistoryCell,
+    HistoryState,
+    HistoryStatus,
+    ObjectiveStatus,
+    SLOHistory,
+    SLOStatus,
+    WindowStatus,
+)
+
+END_S = 1_795_500_000
+OBJECTIVE = ObjectiveStatus(text="99% < 50ms", latency_s=0.05, objective=0.99, window_s=86_400.0)
+GAP = Gap(
+    begins_at="2026-11-24T01:00:00.000Z", ends_at="2026-11-24T02:00:00.000Z", duration_s=3600.0, was_planned=False
+)
+CELLS = st.lists(
+    st.tuples(
+        st.integers(0, 10**6),
+        st.floats(0, 1),
+        st.floats(0, 1e4),
+        st.lists(st.tuples(st.floats(1e-6, 1e6), st.integers(1, 99)), max_size=5),
+    ),
+    max_size=30,
+)
+
+
+def status_of(name, cells, objective):
+    """What the API would say of these cells."""
+    total, good = sum(cell.total for cell in cells), sum(cell.good for cell in cells)
+    is_met = None if objective is None or not total else good / total >= objective.objective
+    allowed = total * 0.01
+    return SLOStatus(
+        function=name,
+        revision="r1",
+        objective=objective,
+        is_met=is_met,
+        known_s=3600.0,
+        total=total,
+        good=good,
+        client_faults=1,
+        cancelled=2,
+        budget=Budget(
+            allowed=allowed, spent=total - good, remaining_ratio=1 - (total - good) / allowed if total else 1.0
+        )
+        if objective
+        else None,
+        windows=[
+            WindowStatus(
+                name="1h",
+                window_s=3600.0,
+                total=total,
+                good=good,
+                attainment=good / total if total else None,
+                burn_rate=None,
+            )
+        ],
+        alerts=[
+            AlertStatus(
+                rule="page-fast",
+                severity=Severity.PAGE,
+                state=AlertState.FIRING,
+                since=None,
+                long_s=1.0,
+                short_s=1.0,
+                factor=14.4,
+            )
+        ],
+        causes=[CauseStatus(cause=Cause.QUEUEING, requests=3, share=1.0, sentence="100 % of bad requests <waited>")],
+        gaps=[GAP],
+        history=HistoryStatus(state=HistoryState.KEPT),
+    )
+
+
+def page_of(figures, objective=OBJECTIVE, name="digits"):
+    """A report of cells of five minutes with (requests, share good, replica time, latencies)."""
+    cells = [
+        HistoryCell(
+            starts_at_s=END_S - 300 * (len(figures) - number),
+            duration_s=300,
+            arrivals=total,
+            total=total,
+            good=int(total * share),
+            replica_s=replica_s,
+            bad_by_cause={},
+            latency=sorted(latency),
+        )
+        for number, (total, share, replica_s, latency) in enumerate(figures)
+    ]
+    history = SLOHistory(
+        function=name,
+        objective=objective,
+        begins_at_s=END_S - 300.0 * len(figures),
+        ends_at_s=END_S,
+        cell_s=300,
+        cells=cells,
+        gaps=[GAP],
+    )
+    return render([(status_of(name, cells, objective), history)])
+
+
+def figures_of(page):
+    """The plots by their title, as trees."""
+    found = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    return {tree.get("aria-label"): tree for tree in map(ET.fromstring, found)}
+
+
+@given(CELLS, st.sampled_from([OBJECTIVE, None]))
+def test_whatever_happened_the_page_is_whole(figures, objective):
+    """Every plot is well-formed XML, nothing is drawn outside it or without a size, nothing is loaded from elsewhere."""
+    page = page_of(figures, objective)
+    assert page.endswith("</body></html>\n")
+    assert "http" not in page.replace("http-equiv", "")
+    trees = figures_of(page)
+    assert len(trees) == (0 if not figures else 5 if objective else 3)
+    for tree in trees.values():
+        for rect in tree.iter("rect"):
+            x, y, width, height = (float(rect.get(name)) for name in ("x", "y", "width", "height"))
+            assert width > 0
+            assert height >= 0
+            assert -1 <= x <= 921
+            assert -1 <= y <= 231
+
+
+def test_cells_that_missed_are_drawn_as_missed():
+    """One of three."""
+    page = page_of(
+        [(100, 1.0, 300.0, [(0.01, 100)]), (100, 0.5, 300.0, [(0.1, 100)]), (100, 0.99, 300.0, [(0.01, 100)])]
+    )
+    tree = figures_of(page)["Share of requests within the objective"]
+    kinds = [rect.get("class") for rect in tree.iter("rect") if rect.get("class").startswith("cell")]
+    assert kinds == ["cell good", "cell lost", "cell good"]
+    assert "Missed: 83.0 % of 300 requests" in page
+
+
+@pytest.mark.parametrize(("share", "word"), [(1.0, "Held"), (0.5, "Missed")])
+def test_the_verdict(share, word):
+    """In words and in colour."""
+    page = page_of([(1000, share, 1.0, [])])
+    assert f"{word}: " in page
+    assert f'class="verdict {"met" if share == 1 else "missed"}"' in page
+
+
+def test_texts_are_escaped_and_gaps_explained():
+    """Names and sentences are text, not markup."""
+    page = page_of([(10, 1.0, 1.0, [])], name="<script>")
+    assert "<script>" not in page
+    assert "bad requests &lt;waited&gt;" in page
+    assert "the server was killed" in page
+    assert "page-fast" in page
+
+
+def test_without_functions_there_is_still_a_page():
+    """An empty server."""
+    assert "No function is deployed" in render([])

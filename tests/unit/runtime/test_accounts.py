@@ -1,0 +1,275 @@
+"""What a bad request owes its end to, what is kept of it, and that its phases add up."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from desk import Desk, Listener, on_a_loop
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sojourn.domain.event import StartsSuspended, Tick
+from sojourn.domain.objective import SLO
+from sojourn.domain.request import Fault
+from sojourn.slo.cause import Cause
+from sojourn.telemetry.explain import phases_of
+from sojourn.telemetry.request_trace import TraceKind
+from sojourn.wire.message import Done, ItemFault
+
+
+def blamed(desk):
+    """Bad requests by cause, of the causes there were."""
+    return {cause: count for cause, count in desk.meter.snapshot().bad_by_cause.items() if count}
+
+
+def latest(desk):
+    """The request kept last."""
+    return desk.traces.latest(None, None, 1)[0]
+
+
+def answer_all(desk, link, took_s=0.0):
+    """The replica answers what it has, after so long."""
+    desk.now_s += took_s
+    batch_id, size = link.batches[-1]
+    at_s = desk.now_s
+    bodies = [b"r"] * size
+    desk.service.batch_done(link, Done(batch_id, at_s - took_s, at_s - took_s, at_s, at_s, bodies, b"", []))
+
+
+@on_a_loop
+async def test_a_request_that_waited_for_a_replica_is_blamed_on_the_cold_start():
+    """From zero: the wait until the first replica is cold, and the trace says so."""
+    desk = Desk(replicas=0)
+    desk.submit()
+    desk.now_s += 0.5
+    desk.lease(1)
+    answer_all(desk, desk.links[1], 0.01)
+    assert blamed(desk) == {Cause.COLD_START: 1}
+    kept = latest(desk)
+    assert (kept.kind, kept.cold_wait_s) == (TraceKind.SLOW, pytest.approx(0.5))
+
+
+@on_a_loop
+async def test_a_request_that_waited_for_a_busy_replica_is_blamed_on_queueing():
+    """The replica was warm all the time: no cold wait."""
+    desk = Desk(batch=1)
+    desk.submit()
+    desk.submit()
+    answer_all(desk, desk.links[1], 0.09)
+    answer_all(desk, desk.links[1], 0.05)
+    assert blamed(desk) == {Cause.QUEUEING: 1}
+    assert latest(desk).cold_wait_s == 0.0
+
+
+@on_a_loop
+async def test_a_call_that_takes_longer_than_such_calls_do_is_blamed():
+    """Known to take 10 ms, it takes 300."""
+    desk = Desk(batch=1)
+    for _ in range(20):
+        desk.submit()
+        answer_all(desk, desk.links[1], 0.01)
+    desk.submit()
+    answer_all(desk, desk.links[1], 0.3)
+    assert blamed(desk) == {Cause.SERVICE_TIME: 1}
+
+
+@on_a_loop
+async def test_failures_refusals_and_losses_have_their_own_causes():
+    """Function errors, a full queue, no replica to be had, a replica that died and may not run it again."""
+    desk = Desk(queue=1, batch=1)
+    desk.submit()
+    desk.submit()
+    refused, _ = desk.submit()
+    assert refused.heard == [(Fault.QUEUE_FULL, 0)]
+    assert blamed(desk) == {Cause.REFUSED: 1}
+    desk.answer(desk.links[1], [ItemFault(0, Fault.FUNCTION_RAISED, 0, "boom")])
+    assert blamed(desk) == {Cause.REFUSED: 1, Cause.FUNCTION_ERROR: 1}
+    desk.service.happened(StartsSuspended())
+    desk.service.replica_lost(1)
+    assert blamed(desk)[Cause.UNAVAILABLE] == 1
+    assert latest(desk).kind is TraceKind.SHED
+
+
+@on_a_loop
+async def test_who_is_late_because_a_replica_died_is_blamed_on_that():
+    """It ran in vain for a while, and again elsewhere."""
+    desk = Desk(replicas=2, batch=1)
+    desk.submit()
+    desk.now_s += 0.2
+    first = next(link for link in desk.links.values() if link.batches)
+    other = next(link for link in desk.links.values() if link is not first)
+    desk.service.replica_lost(first.replica_id)
+    answer_all(desk, other, 0.01)
+    assert blamed(desk) == {Cause.REPLICA_LOSS: 1}
+    kept = latest(desk)
+    assert (kept.losses, kept.retry_s) == (1, pytest.approx(0.2))
+    assert {phase.name for phase in phases_of(kept)} >= {"retry"}
+
+
+@on_a_loop
+async def test_giving_up_in_the_queue_is_blamed_on_what_it_waited_for():
+    """Without a replica a cold start, behind a hanging one the queue."""
+    cold = Desk(replicas=0)
+    cold.submit(client_timeout_s=0.5)
+    cold.now_s += 0.6
+    cold.service.happened(Tick())
+    assert blamed(cold) == {Cause.COLD_START: 1}
+    assert latest(cold).kind is TraceKind.EXPIRED
+    busy = Desk(batch=1)
+    busy.submit()
+    busy.submit(client_timeout_s=0.5)
+    busy.now_s += 0.6
+    busy.service.happened(Tick())
+    assert blamed(busy) == {Cause.QUEUEING: 1}
+
+
+@pytest.mark.parametrize(("waited_s", "counted"), [(0.05, {}), (0.5, {Cause.QUEUEING: 1})])
+@on_a_loop
+async def test_clients_who_leave_count_only_after_the_deadline(waited_s, counted):
+    """Before it they are counted by themselves; kept they are either way."""
+    desk = Desk(batch=1)
+    desk.submit()
+    _, number = desk.submit()
+    desk.now_s += waited_s
+    desk.service.cancel(number)
+    assert blamed(desk) == counted
+    assert desk.meter.monitor.counts(desk.now_s, 60.0).cancelled == (not counted)
+    assert latest(desk).kind is TraceKind.CANCELLED
+
+
+@on_a_loop
+async def test_faults_of_the_client_are_left_out_and_kept():
+    """An invalid item spends no budget; whoever looks for it finds it."""
+    desk = Desk()
+    desk.submit()
+    desk.answer(desk.links[1], [ItemFault(0, Fault.ITEM_INVALID, 0, "no number")])
+    assert blamed(desk) == {}
+    assert desk.meter.monitor.counts(desk.now_s, 60.0).client_faults == 1
+    kept = latest(desk)
+    assert (kept.kind, kept.fault, kept.within_slo, kept.cause) == (TraceKind.FAILED, Fault.ITEM_INVALID, None, None)
+
+
+@on_a_loop
+async def test_one_good_request_in_a_tenth_of_a_second_is_kept():
+    """At little traffic all of them; at much traffic no more than that."""
+    desk = Desk(batch=1)
+    for _ in range(50):
+        desk.submit()
+        answer_all(desk, desk.links[1], 0.01)
+    kept = desk.traces.latest("f", TraceKind.SAMPLE, 100)
+    assert 4 <= len(kept) <= 6
+    assert all(one.within_slo for one in kept)
+
+
+@on_a_loop
+async def test_mates_are_the_others_of_the_batch():
+    """By the names their clients were told."""
+    desk = Desk(batch=4)
+    desk.submit()
+    callers = [desk.submit()[0] for _ in range(3)]
+    answer_all(desk, desk.links[1], 0.2)
+    answer_all(desk, desk.links[1], 0.01)
+    kept = latest(desk)
+    assert kept.batch.size == 3
+    assert set(kept.batch.mates) == {caller.name() for caller in callers}
+
+
+@on_a_loop
+async def test_without_an_objective_nothing_is_blamed_and_slow_requests_are_samples():
+    """Nothing was promised; failures are kept all the same."""
+    desk = Desk(slo=None)
+    desk.submit()
+    answer_all(desk, desk.links[1], 0.9)
+    assert latest(desk).kind is TraceKind.SAMPLE
+    desk.submit()
+    desk.now_s += 0.01
+    desk.answer(desk.links[1], [ItemFault(0, Fault.FUNCTION_RAISED, 0, "boom")])
+    assert (latest(desk).kind, latest(desk).cause) == (TraceKind.FAILED, None)
+    assert desk.objective == (0, 0)
+
+
+@on_a_loop
+async def test_who_is_late_because_a_mate_made_the_batch_raise_is_blamed_on_that():
+    """The common call raised, was halved and run again: the innocent one is served late."""
+    desk = Desk(batch=2)
+    for _ in range(2):
+        desk.submit()
+    innocent, _ = desk.submit()
+    desk.answer(desk.links[1])  # the first ran alone; now the other two run together
+    desk.now_s += 0.15
+    desk.answer(desk.links[1], [ItemFault(place, Fault.FUNCTION_RAISED, 0, "boom") for place in range(2)])
+    desk.answer(desk.links[1])
+    assert innocent.heard == []
+    desk.answer(desk.links[1])
+    assert innocent.heard == [b"r0"]
+    assert blamed(desk) == {Cause.FUNCTION_ERROR: 2}
+    assert latest(desk).retry_s == pytest.approx(0.15)
+
+
+@on_a_loop
+async def test_latency_ends_when_each_answer_is_handed_over():
+    """The last of a batch waits for the others to be written; its phases add up all the same."""
+    desk = Desk(batch=4, slo=SLO(1e-6))
+    desk.submit()
+    for _ in range(4):
+        desk.submit()
+    answer_all(desk, desk.links[1], 0.01)
+    desk.look_s = 0.001
+    answer_all(desk, desk.links[1], 0.01)
+    kept = desk.traces.latest("f", TraceKind.SLOW, 4)
+    assert len(kept) == 4
+    assert max(one.latency_s for one in kept) - min(one.latency_s for one in kept) >= 0.003
+    for one in kept:
+        assert sum(phase.duration_s for phase in phases_of(one)) == pytest.approx(one.latency_s)
+
+
+GAPS_S = st.lists(st.floats(0, 2), min_size=6, max_size=6)
+
+
+@given(GAPS_S, st.booleans(), st.booleans())
+def test_phases_add_up_to_the_latency(gaps_s, is_cold, is_retried):
+    """Whatever the instants: none is negative, their sum is the latency, and the header tells the same."""
+
+    @on_a_loop
+    async def story():
+        desk = Desk(replicas=0 if is_cold else 2, batch=1, slo=SLO(1e-4))
+        caller = Listener()
+        if not is_cold:  # both replicas are busy when it comes
+            desk.submit()
+            desk.submit()
+        desk.service.submit(caller, b"1", 0, 1, None)
+        desk.now_s += min(gaps_s[0], 0.4)
+        if is_cold:
+            desk.lease(1)
+        else:
+            desk.answer(desk.links[1])
+            if is_retried:
+                desk.now_s += min(gaps_s[1], 0.1)
+                desk.service.replica_lost(1)
+                desk.answer(desk.links[2])
+        link = next(link for link in desk.links.values() if link.batches and link.replica_id in desk.service.links)
+        batch_id, size = link.batches[-1]
+        stamps = [desk.now_s]
+        for gap_s in gaps_s[2:]:
+            stamps.append(stamps[-1] + gap_s / 10)
+        desk.now_s = stamps[-1] + gaps_s[5]
+        desk.service.batch_done(link, Done(batch_id, *stamps[1:5], [b"r"] * size, b"", []))
+        if not caller.heard:
+            return  # its time was up before: nothing was served
+        kept = next((one for one in desk.traces.latest(None, None, 9) if one.request_id == caller.name()), None)
+        if kept is None:
+            assert caller.timing, "only a good one that comes too soon after another is not kept"
+            return
+        phases = phases_of(kept)
+        assert all(phase.duration_s >= 0 for phase in phases)
+        assert sum(phase.duration_s for phase in phases) == pytest.approx(kept.latency_s, abs=1e-9)
+        if caller.timing:
+            told = [float(text) / 1e3 for text in re.findall(rb"dur=([0-9.]+)", caller.timing)]
+            assert sum(told) == pytest.approx(kept.latency_s, abs=len(told) * 0.51e-6)
+
+    story()

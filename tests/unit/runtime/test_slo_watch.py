@@ -1,0 +1,250 @@
+"""The watch over objectives, with real functions, a real history and a clock set by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from desk import Desk, on_a_loop
+
+from sojourn.domain.objective import SLO
+from sojourn.domain.request import Outcome
+from sojourn.runtime.insight import Insight
+from sojourn.runtime.slo_watch import SLOWatch
+from sojourn.slo.alert import AlertState
+from sojourn.slo.cause import Cause
+from sojourn.slo.monitor import Monitor
+from sojourn.slo.status import HistoryState
+from sojourn.telemetry.events import PlatformEvents
+from sojourn.telemetry.history import FILE_NAME, History
+from sojourn.telemetry.log import EventLog
+from sojourn.telemetry.trace_store import TraceStore
+
+WALL_S = 1_795_500_000.0
+HOURLY = SLO(0.1, 0.99, 3600.0)
+
+
+class Place:
+    """A platform of one function, its watch and what is told; the clock begins at 1000 s."""
+
+    def __init__(self, directory=None, slo=HOURLY, wall_s=WALL_S):
+        self.now_s = 1000.0
+        self.desk = Desk(slo=slo)
+        self.services = {"f": self.desk.service}
+        self.meter = self.desk.meter
+        self.history = None if directory is None else History(directory / FILE_NAME, wall_s)
+        start_s = self.history.starts_at_s if self.history else wall_s
+        self.events = PlatformEvents(EventLog(fd=os.open(os.devnull, os.O_WRONLY)))
+        self.used_s = 0.0
+        self.offset_s = start_s - self.now_s
+        self.meter.monitor = Monitor("r", self.offset_s)
+        self.watch = SLOWatch(self, self.events, self.offset_s, self.history, clock=lambda: self.now_s)
+        self.insight = Insight(self.services, self.watch, TraceStore(), self.events.ring, clock=lambda: self.now_s)
+
+    def replica_seconds(self, function):
+        """As the story has it."""
+        return self.used_s
+
+    async def open(self):
+        """Load and start, as a server does."""
+        await self.watch.load()
+        self.watch.start()
+        return self
+
+    def serve(self, good=0, late=0, refused=0):
+        """So many requests at this instant."""
+        for _ in range(good):
+            self.meter.served(0.01, 0.0, self.now_s)
+        for _ in range(late):
+            self.meter.served(0.5, 0.0, self.now_s, Cause.COLD_START)
+        for _ in range(refused):
+            self.meter.ended(Outcome.SHED, self.now_s, Cause.REFUSED)
+
+    async def run(self, seconds, **traffic):
+        """So many seconds with this traffic in each; what is to be saved is saved in between."""
+        for _ in range(seconds):
+            self.now_s += 1.0
+            self.serve(**traffic)
+            self.watch._look()
+            if self.watch._saving is not None:
+                await self.watch._saving
+
+    def told(self, event):
+        """Events of this name, oldest first."""
+        return [one for one in self.events.ring.latest(1000).events if one.event == event]
+
+    async def status(self):
+        """What the API says."""
+        return await self.insight.slo("f")
+
+
+@on_a_loop
+async def test_an_outage_is_told_once_and_its_end_once():
+    """Pending, firing, resolved, each an event with its figures; in the row of the function while it fires."""
+    place = await Place().open()
+    await place.run(60, good=10)
+    await place.run(5, refused=10)
+    assert "page-fast" in place.watch.alerts.firing("f")
+    await place.run(60, good=10)
+    assert "page-fast" not in place.watch.alerts.firing("f")
+    for state in ("pending", "firing", "resolved"):
+        (told,) = [one for one in place.told(f"slo.alert_{state}") if one.fields["rule"] == "page-fast"]
+        assert told.function == "f"
+    (page,) = [one for one in place.told("slo.alert_firing") if one.fields["rule"] == "page-fast"]
+    assert (page.level, page.fields["severity"]) == ("error", "page")
+    assert page.fields["long_burn"] >= 14.4
+    await place.watch.close()
+
+
+@on_a_loop
+async def test_a_restart_counts_nothing_twice_and_raises_no_page_again(tmp_path):
+    """Ended in the middle of a cell and of an outage: the next server goes on."""
+    place = await Place(tmp_path).open()
+    await place.run(33, good=10, refused=2)
+    assert "page-fast" in place.watch.alerts.firing("f")
+    await place.watch.close()
+    again = await Place(tmp_path, wall_s=WALL_S + 40).open()
+    status = await again.status()
+    assert (status.total, status.good) == (33 * 12, 330)
+    assert again.watch.alerts.firing("f") == place.watch.alerts.firing("f")
+    await again.run(3, good=10, refused=2)
+    assert [one.fields["rule"] for one in again.told("slo.alert_firing") if one.fields["rule"] == "page-fast"] == []
+    assert (await again.status()).total == 36 * 12
+    (gap,) = status.gaps
+    assert gap.was_planned
+    await again.watch.close()
+
+
+@on_a_loop
+async def test_a_killed_server_leaves_a_gap_and_what_it_saved(tmp_path):
+    """Everything up to the last full cell."""
+    place = await Place(tmp_path).open()
+    await place.run(25, good=1)
+    place.history.close()  # killed: nobody tells the watch
+    again = await Place(tmp_path, wall_s=WALL_S + 25.2).open()
+    status = await again.status()
+    assert status.total == 19  # that of the twentieth second is in the third cell
+    (gap,) = status.gaps
+    assert not gap.was_planned
+    assert gap.duration_s == pytest.approx(5.2, abs=1.1)
+    await again.watch.close()
+    place.watch._writer.shutdown()
+
+
+@on_a_loop
+async def test_a_history_that_cannot_be_written_is_an_alert_and_loses_nothing(tmp_path):
+    """Told once; shown while it lasts; when it can be written again, all of it is."""
+    place = await Place(tmp_path).open()
+    place.history._connection.execute("PRAGMA busy_timeout = 5")
+    holder = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    await place.run(95, good=1)
+    assert len(place.told("history.failing")) == 1
+    status = await place.status()
+    assert (status.history.state, status.total) == (HistoryState.FAILING, 95)
+    (alert,) = [one for one in status.alerts if one.rule == "history-lost"]
+    assert alert.state is AlertState.FIRING
+    holder.execute("ROLLBACK")
+    holder.close()
+    await place.run(12, good=1)
+    assert len(place.told("history.recovered")) == 1
+    assert (await place.status()).history.state is HistoryState.KEPT
+    await place.watch.close()
+    again = await Place(tmp_path, wall_s=WALL_S + 200).open()
+    assert (await again.status()).total == 107
+    await again.watch.close()
+
+
+@pytest.mark.parametrize("jump_s", [-86_400.0, 86_400.0])
+@on_a_loop
+async def test_a_clock_that_jumps_by_a_day_between_servers_alarms_nobody(tmp_path, jump_s):
+    """Set back, the next server goes on right behind the last; set forward, there is a gap of a day."""
+    place = await Place(tmp_path).open()
+    await place.run(40, good=10)
+    await place.watch.close()
+    again = await Place(tmp_path, wall_s=WALL_S + 50 + jump_s).open()
+    await again.run(40, good=10)
+    status = await again.status()
+    assert [alert.state for alert in status.alerts] == [AlertState.INACTIVE] * 4
+    assert all(gap.duration_s >= 0 for gap in status.gaps)
+    assert status.total == (800 if jump_s < 0 else 400)
+    assert bool(again.told("history.clock_set_back")) is (jump_s < 0)
+    await again.watch.close()
+
+
+@on_a_loop
+async def test_status_tells_causes_windows_and_what_is_left_out():
+    """62 of 100 bad requests waited for a cold start."""
+    place = await Place(slo=SLO(0.1, 0.99)).open()
+    place.serve(good=900, late=62, refused=38)
+    place.meter.ended(Outcome.FAILED, place.now_s, None)
+    place.meter.ended(Outcome.CANCELLED, place.now_s, None)
+    status = await place.status()
+    assert [cause.sentence for cause in status.causes] == [
+        "62 % of bad requests waited for a cold start",
+        "38 % of bad requests were refused because they could not be served in time",
+    ]
+    assert (status.total, status.good, status.client_faults, status.cancelled) == (1000, 900, 1, 1)
+    assert [window.name for window in status.windows] == ["5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d"]
+    assert [window.burn_rate for window in status.windows] == [pytest.approx(10.0)] * 8
+    assert status.windows[0].latency_s.p50 == pytest.approx(0.01, rel=0.011)
+    assert status.windows[-1].latency_s is None
+    assert status.budget.remaining_ratio == pytest.approx(-9.0)
+    assert status.is_met is False
+    assert status.history.state is HistoryState.OFF
+
+
+@on_a_loop
+async def test_nothing_is_said_where_nothing_is_known():
+    """No requests: neither met nor missed, and asking makes no monitor used."""
+    place = await Place().open()
+    await place.run(12)
+    status = await place.status()
+    assert (status.is_met, status.total, status.known_s) == (None, 0, 0.0)
+    assert (status.budget.remaining_ratio, status.causes, status.gaps) == (1.0, [], [])
+    assert (await place.insight.slo_history("f", None)).cells == []
+    assert not place.meter.monitor.is_used
+    assert await place.insight.slo("g") is None
+    assert await place.insight.slo_history("g", None) is None
+
+
+@on_a_loop
+async def test_without_an_objective_there_is_neither_budget_nor_alert():
+    """Latency is told all the same."""
+    desk_less = Place(slo=None)
+    place = await desk_less.open()
+    place.serve(good=5)
+    status = await place.status()
+    assert (status.objective, status.budget, status.alerts, status.is_met) == (None, None, [], None)
+    assert status.windows[0].latency_s.p99 == pytest.approx(0.01, rel=0.011)
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+@pytest.mark.parametrize("minutes", [3, 200])
+@on_a_loop
+async def test_cells_of_the_history_add_up(tmp_path, keeps, minutes):
+    """Whether they come from memory or from the file: every request is in one cell, and replica time too."""
+    place = await Place(tmp_path if keeps else None, slo=SLO(0.1)).open()
+    for _ in range(minutes):
+        place.now_s += 60.0
+        place.used_s += 120.0
+        place.serve(good=7, late=1)
+        place.watch._look()
+        if place.watch._saving is not None:
+            await place.watch._saving
+    history = await place.insight.slo_history("f", None)
+    assert sum(cell.total for cell in history.cells) + history.total_before == 8 * minutes
+    assert sum(cell.good for cell in history.cells) + history.good_before == 7 * minutes
+    assert sum(count for cell in history.cells for _, count in cell.latency) >= 8 * min(minutes, 59)
+    assert len(history.cells) <= 360
+    assert all(cell.starts_at_s % history.cell_s == 0 for cell in history.cells)
+    replica_s = sum(cell.replica_s for cell in history.cells)
+    assert replica_s == pytest.approx(120.0 * (minutes - 1), rel=0.02)
+    await place.watch.close()
+    await asyncio.sleep(0)

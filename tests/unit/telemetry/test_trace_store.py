@@ -1,0 +1,75 @@
+"""Kept requests: bounded by kind, found by id, the latest first; and told in order and in words."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sojourn.domain.request import Fault, Outcome
+from sojourn.slo.cause import Cause
+from sojourn.telemetry.explain import phases_of, trace_of
+from sojourn.telemetry.request_trace import TraceKind
+from sojourn.telemetry.trace_store import KEPT_OF_A_KIND, SAMPLES_KEPT, KeptBatch, KeptRequest, TraceStore
+
+
+def kept(request_id, kind=TraceKind.SLOW, at_s=0.0, function="f", **more):
+    """A request that was slow unless said otherwise."""
+    figures = {
+        "revision": "r", "trace": None, "outcome": Outcome.SERVED, "fault": None, "cause": Cause.QUEUEING,
+        "within_slo": False, "objective_s": 0.1, "admission_s": 0.0, "waited_s": 0.2, "cold_wait_s": 0.0,
+        "retry_s": 0.0, "latency_s": 0.3, "losses": 0, "ahead": 5, "replicas": 1, "batch": None,
+    }  # fmt: skip
+    return KeptRequest(request_id=request_id, kind=kind, arrived_at_s=at_s, function=function, **{**figures, **more})
+
+
+@given(st.lists(st.tuples(st.sampled_from(TraceKind), st.integers(0, 300), st.sampled_from("fg")), max_size=900))
+def test_the_store_is_bounded_and_finds_what_it_holds(arrivals):
+    """Whatever comes, also ids that come again: by function and kind the last ones, each found by its id."""
+    store = TraceStore()
+    for at, (kind, number, function) in enumerate(arrivals):
+        store.keep(kept(f"r{number}", kind, float(at), function))
+    listed = store.latest(None, None, 10_000)
+    assert [one.arrived_at_s for one in listed] == sorted((one.arrived_at_s for one in listed), reverse=True)
+    for function in "fg":
+        for kind in TraceKind:
+            wanted = [at for at, one in enumerate(arrivals) if one[0] is kind and one[2] == function]
+            room = SAMPLES_KEPT if kind is TraceKind.SAMPLE else KEPT_OF_A_KIND
+            found = store.latest(function, kind, 10_000)
+            assert [one.arrived_at_s for one in found] == [float(at) for at in wanted[-room:][::-1]]
+    for one in listed:
+        found = store.find(one.request_id)
+        assert found is not None
+        assert found.arrived_at_s >= one.arrived_at_s
+    assert set(store._by_id) == {one.request_id for one in listed}
+
+
+def told(**more):
+    """The sentences of a request."""
+    return trace_of(kept("r", **more), trace_id="t", span_id="s", arrived_at="", events=()).sentences
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        ({}, "Served in 300 ms, past the objective of 100 ms."),
+        ({"latency_s": 0.05, "within_slo": True}, "within the objective"),
+        ({"objective_s": None}, "the function has no objective"),
+        ({"outcome": Outcome.SHED, "fault": Fault.OVERLOADED}, "Ended as shed (overloaded) after 300 ms."),
+        ({"cold_wait_s": 0.2}, "No replica was ready for 200 ms of that."),
+        ({"retry_s": 0.2, "losses": 1}, "1 replica(s) died with it"),
+        ({"retry_s": 0.2}, "its batch failed and was split"),
+        ({"batch": KeptBatch(1, 1, 4, 0.0, 0.2)}, "the batch was held 200 ms for more items"),
+        ({"batch": KeptBatch(1, 1, 4, 0.2, 0.2)}, "for a busy replica; 5 requests were in flight"),
+        ({"cause": Cause.SERVICE_TIME, "batch": KeptBatch(1, 1, 4, 0.2, 0.2)}, "took 100 ms, longer than expected"),
+    ],
+)
+def test_where_the_time_went_is_said_in_words(figures, said):
+    """What took a good part of it, and why."""
+    assert any(said in sentence for sentence in told(**figures))
+
+
+def test_a_run_nothing_is_known_of_is_still_part_of_the_latency():
+    """Its replica was written off: what is not waiting was service."""
+    lengths = {phase.name: phase.duration_s for phase in phases_of(kept("r", waited_s=0.1, latency_s=0.3))}
+    assert lengths == {"queue": pytest.approx(0.1), "service": pytest.approx(0.2)}
