@@ -27,7 +27,7 @@ class Pair(msgspec.Struct):
     a: int
     b: Annotated[int, msgspec.Meta(ge=0)]
 
-@sojourn.function(slo="99% < 2s", max_batch_size=8)
+@sojourn.function(slo="99% < 30s", max_batch_size=8)
 class Add:
     def __call__(self, pairs: list[Pair]) -> list[int]:
         return [pair.a + pair.b for pair in pairs]
@@ -220,7 +220,7 @@ def test_metrics_and_api_agree_with_what_happened(server):
     after = server.function("add")
     assert after["requests"]["served"] == before["served"] + 7
     assert after["requests"]["failed"] == before["failed"] + 1
-    assert after["slo"] == "99% < 2s"
+    assert after["slo"] == "99% < 30s"
     assert "b" in json.dumps(after["input_schema"])
     assert after["output_schema"]["type"] == "integer"
     text = server.ask("/metrics").body.decode()
@@ -277,6 +277,15 @@ def test_sigkill_of_the_server_leaves_no_replica(tmp_path):
         wait_until(lambda: not any(is_alive(pid) for pid in children), "the replicas and their guard to end")
 
 
+def refusal_of(server) -> str:
+    """How a server that is ending turns a newcomer away: by its listener, or by a word if it was just let in."""
+    try:
+        answer = server.call("add", {"a": 1, "b": 1})
+    except OSError:
+        return "no connection"
+    return answer.body["code"] if answer.status == 503 else f"answered: {answer}"
+
+
 def test_sigterm_finishes_what_was_taken_in(tmp_path):
     """The drain waits for the running call, answers it, refuses newcomers, and exits 0."""
     with Server(tmp_path, APP) as server:
@@ -286,8 +295,7 @@ def test_sigterm_finishes_what_was_taken_in(tmp_path):
             wait_until(Path(path + ".in").exists, "the call to begin")
             server.process.send_signal(signal.SIGTERM)
             server.wait_log("server.draining")
-            with pytest.raises(OSError):  # noqa: PT011 - refused or reset, as the closing listener has it
-                server.call("add", {"a": 1, "b": 1})
+            assert refusal_of(server) in {"no connection", "shutting_down"}
             Path(path + ".out").touch()
             assert call.result(PATIENCE_S).body == "through"
         assert server.process.wait(PATIENCE_S) == 0
