@@ -8,11 +8,12 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from sojourn.domain.replica import ReplicaState
 from sojourn.domain.request import Outcome
+from sojourn.domain.trace_context import own_ids
 from sojourn.slo.cause import Cause
 from sojourn.telemetry.edges import common_edges_s
 from sojourn.telemetry.exposition import render
 from sojourn.telemetry.meter import FunctionMeter
-from sojourn.telemetry.status import FunctionSnapshot
+from sojourn.telemetry.status import FunctionSnapshot, ObjectiveSnapshot
 
 READERS = [("text/plain", read_text), ("application/openmetrics-text; version=1.0.0", read_openmetrics)]
 
@@ -109,3 +110,55 @@ def test_help_says_what_a_time_begins_and_ends_with():
     about = {family.name: family.documentation for family in read_text(render(snapshots(), "")[0].decode())}
     assert "from arrival to dispatch" in about["sojourn_queue_wait_seconds"]
     assert "model call alone" in about["sojourn_service_time_seconds"]
+
+
+def test_exemplars_are_where_the_format_has_a_place_for_them():
+    """OpenMetrics carries the trace of a request in its bucket; the text format goes without."""
+    found = snapshots()
+    meter = FunctionMeter("digits", "r1", common_edges_s([0.1]), offset_s=1_000.0)
+    meter.served(0.08, 0.01, 100.0)
+    meter.exemplify(0.08, "request-1", None, 100.0)
+    found[0] = FunctionSnapshot(meter=meter.snapshot())
+    page = render(found, READERS[1][0])[0].decode()
+    exemplars = [
+        (sample.labels["le"], sample.exemplar)
+        for family in read_openmetrics(page)
+        for sample in family.samples
+        if sample.exemplar is not None
+    ]
+    ((edge, exemplar),) = exemplars
+    assert (edge, exemplar.value, exemplar.timestamp) == ("0.1", 0.08, 1_100.0)
+    assert exemplar.labels == {"trace_id": own_ids("request-1")[0]}
+    assert "trace_id" not in render(found, "text/plain")[0].decode()
+
+
+@pytest.mark.parametrize(("accept", "reader"), READERS)
+def test_an_objective_is_shown_with_all_it_has(accept, reader):
+    """What is promised, what is left, how fast it burns, what fires, and what spent it."""
+    meter = FunctionMeter("digits", "r1", common_edges_s([0.1]))
+    for _ in range(3):
+        meter.served(0.08, 0.01, 100.0)
+    meter.served(0.2, 0.01, 100.0, Cause.COLD_START)
+    slo = ObjectiveSnapshot(
+        latency_s=0.1, objective=0.9, window_s=3600.0, budget_remaining=-1.5, burn_rates={"5m": 2.5},
+        alerts={("page-fast", "page"): True, ("ticket-slow", "ticket"): False},
+    )  # fmt: skip
+    cells = [packed for _, packed in meter.monitor.fine_cells(101.0, 300.0)]
+    values = samples(
+        render([FunctionSnapshot(meter=meter.snapshot(), slo=slo, latency_cells=cells)], accept)[0], reader
+    )
+
+    def value(name, **labels):
+        return values[(name, *sorted([("function", "digits"), ("revision", "r1"), *labels.items()]))]
+
+    assert value("sojourn_slo_objective_ratio") == 0.9
+    assert value("sojourn_slo_latency_seconds") == 0.1
+    assert value("sojourn_error_budget_remaining_ratio") == -1.5
+    assert value("sojourn_burn_rate", window="5m") == 2.5
+    assert value("sojourn_slo_alert_firing", rule="page-fast", severity="page") == 1
+    assert value("sojourn_slo_alert_firing", rule="ticket-slow", severity="ticket") == 0
+    assert value("sojourn_slo_bad_total", cause="cold_start") == 1
+    assert value("sojourn_slo_bad_total", cause="queueing") == 0
+    assert value("sojourn_request_duration_quantile_seconds", p="0.5") == pytest.approx(0.08, rel=0.011)
+    assert value("sojourn_request_duration_quantile_seconds", p="0.99") == pytest.approx(0.2, rel=0.011)
+    assert value("sojourn_request_duration_seconds_bucket", le="0.1") == 3, "the objective is an edge"
