@@ -1,12 +1,12 @@
 # Everything a newcomer needs. The first call makes .venv and installs into it, once.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench build clean
+.PHONY: help setup demo test test-slow check format bench build clean
 
 BIN := .venv/bin
 READY := .venv/.installed
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make .venv and install the package with its tools (runs by itself when needed)
 
@@ -24,6 +24,9 @@ $(PROMETHEUS): scripts/install_prometheus.sh
 
 test: $(READY) $(PROMETHEUS) ## Run the tests
 	@$(BIN)/pytest -m "not slow"
+
+test-slow: $(READY) $(PROMETHEUS) ## Run the tests that `make test` leaves out
+	@$(BIN)/pytest -m slow
 
 check: $(READY) ## Check format, lint, types and import layers
 	@$(BIN)/ruff format --check

@@ -186,6 +186,7 @@ def test_an_outage_pages_and_the_page_is_in_every_place(tmp_path):
         assert re.search(r"sojourn_error_budget_remaining_ratio\{[^}]*\} -", page)
 
 
+@pytest.mark.slow  # it waits for two cells of ten seconds; tests/unit/runtime/test_slo_watch.py tells the same story faster
 def test_a_history_that_cannot_be_written_stops_nothing_and_is_an_alert(tmp_path):
     """Somebody holds the file: requests are served, the loss is told and shown; once it is free, nothing was lost."""
     with Server(tmp_path, APP, *kept_in(tmp_path)) as server:

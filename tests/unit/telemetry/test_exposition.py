@@ -127,7 +127,7 @@ def test_exemplars_are_where_the_format_has_a_place_for_them():
         if sample.exemplar is not None
     ]
     ((edge, exemplar),) = exemplars
-    assert (edge, exemplar.value, exemplar.timestamp) == ("0.1", 0.08, 1_100.0)
+    assert (edge, exemplar.value, float(exemplar.timestamp)) == ("0.1", 0.08, 1_100.0)
     assert exemplar.labels == {"trace_id": own_ids("request-1")[0]}
     assert "trace_id" not in render(found, "text/plain")[0].decode()
 
