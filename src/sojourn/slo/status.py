@@ -39,7 +39,7 @@ class WindowStatus(msgspec.Struct, frozen=True, kw_only=True):
         good: Those that met it.
         attainment: Share of good ones in [0, 1]; None if none counted.
         burn_rate: How many times faster than allowed the error budget burns; None if none counted.
-        latency_s: Of served requests; None for windows of more than six hours.
+        latency_s: Of requests served since the server started; None for windows of more than six hours.
     """
 
     name: str
