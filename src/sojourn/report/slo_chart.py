@@ -71,7 +71,9 @@ def budget_chart(history: SLOHistory) -> str:
         parts.append(f'<path class="area" d="{_path([(steps[0][0], zero), *steps, (steps[-1][0], zero)])}Z"/>')
         parts.append(f'<path class="line edge" d="{_path(steps)}"/>')
     parts.append(_level(x, y.px(0.0)))
-    return _svg("Error budget left", _axes(x, y, lambda value: f"{number_text(value * 100)} %", history) + "".join(parts))
+    return _svg(
+        "Error budget left", _axes(x, y, lambda value: f"{number_text(value * 100)} %", history) + "".join(parts)
+    )
 
 
 def heat_chart(history: SLOHistory) -> str:
