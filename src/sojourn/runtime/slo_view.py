@@ -12,22 +12,20 @@ from sojourn.runtime.slo_watch import SLOWatch
 from sojourn.slo.alert import AlertState, BurnAlert, Severity, burn_rules
 from sojourn.slo.budget import Budget, budget, burn_rate
 from sojourn.slo.cause import CAUSES, WORDS_OF_CAUSE
-from sojourn.slo.histogram import LogHistogram
+from sojourn.slo.cells import merged_cells, quantiles_since
 from sojourn.slo.monitor import FINE_KEPT, FINE_S, HOUR_S, MINUTE_S, MINUTES_KEPT, Monitor, Row
 from sojourn.slo.status import (
     AlertStatus,
     CauseStatus,
     Gap,
-    HistoryCell,
     HistoryState,
     HistoryStatus,
     ObjectiveStatus,
     SLOHistory,
     SLOStatus,
-    WindowQuantiles,
     WindowStatus,
 )
-from sojourn.slo.tally import Counts, Tally, unpacked
+from sojourn.slo.tally import Counts
 from sojourn.telemetry.history import Run
 from sojourn.telemetry.log import utc_text
 from sojourn.telemetry.status import ObjectiveSnapshot
@@ -108,7 +106,7 @@ class SLOView:
         alerts = [self._alert(alert) for alert in self._watch.alerts[name]] + self._history_alert()
         gaps = await self._gaps(now_s - lengths_s[-1] + self._watch.offset_s)
         latencies = await self._watch.elsewhere(
-            lambda: _latencies(packed, [now_s + self._watch.offset_s - length_s for length_s in lengths_s])
+            lambda: quantiles_since(packed, [now_s + self._watch.offset_s - length_s for length_s in lengths_s])
         )
         windows = [
             WindowStatus(
@@ -170,7 +168,7 @@ class SLOView:
             length_s = MINUTE_S if shown_s <= MINUTE_S * MINUTES_KEPT else HOUR_S
             packed = await self._kept_cells(name, length_s, begins_at_s, monitor.open_rows(now_s))
         cell_s = length_s * -(-int(shown_s // length_s + 1) // _CELLS_SHOWN_MAX)
-        cells = await self._watch.elsewhere(lambda: list(_merged(packed, cell_s)))
+        cells = await self._watch.elsewhere(lambda: list(merged_cells(packed, cell_s)))
         whole, shown = monitor.total_good(now_s, whole_s), monitor.total_good(now_s, shown_s)
         return SLOHistory(
             function=name,
@@ -260,44 +258,6 @@ def _percent(share: float) -> str:
     if share < 0.01:
         return "less than 1 %"
     return f"{share:.0%}".replace("%", " %") if share >= 1 or round(share * 100) < 100 else "more than 99 %"
-
-
-def _latencies(cells: Sequence[tuple[int, bytes]], begins_s: Sequence[float]) -> list[WindowQuantiles]:
-    """Quantiles of windows that end now; each begins where the one before it does, or earlier."""
-    found, merged, left = [], LogHistogram(), list(cells)
-    for begin_s in begins_s:
-        while left and left[-1][0] + FINE_S > begin_s:
-            merged.merge(unpacked(left.pop()[1]).latency)
-        p50, p90, p99, p999 = (merged.quantile(p) for p in (0.5, 0.9, 0.99, 0.999))
-        found.append(WindowQuantiles(p50=p50, p90=p90, p99=p99, p999=p999))
-    return found
-
-
-def _merged(cells: Iterable[tuple[int, bytes]], cell_s: int) -> Iterator[HistoryCell]:
-    """Cells of `cell_s` seconds, out of shorter ones in ascending order."""
-    number: int | None = None
-    tally = Tally()
-    for starts_at_s, packed in cells:
-        if number is not None and starts_at_s // cell_s != number:
-            yield _history_cell(number * cell_s, cell_s, tally)
-            tally = Tally()
-        number = starts_at_s // cell_s
-        tally.add_packed(packed)
-    if number is not None:
-        yield _history_cell(number * cell_s, cell_s, tally)
-
-
-def _history_cell(starts_at_s: int, cell_s: int, tally: Tally) -> HistoryCell:
-    return HistoryCell(
-        starts_at_s=starts_at_s,
-        duration_s=cell_s,
-        arrivals=tally.arrivals,
-        total=tally.total,
-        good=tally.good,
-        replica_s=tally.replica_ms / 1e3,
-        bad_by_cause={cause: count for cause, count in zip(CAUSES, tally.causes, strict=True) if count},
-        latency=list(tally.latency.cells()),
-    )
 
 
 def _gaps(runs: Sequence[Run], since_s: float) -> Iterator[Gap]:
