@@ -223,7 +223,10 @@ def test_metrics_and_api_agree_with_what_happened(server):
     assert after["slo"] == "99% < 30s"
     assert "b" in json.dumps(after["input_schema"])
     assert after["output_schema"]["type"] == "integer"
+    assert server.raw_call("GET", "/functions/add").status == 405
+    assert server.raw_call("GET", "/functions/add").status == 405
     text = server.ask("/metrics").body.decode()
+    assert 'sojourn_gateway_refusals_total{code="method_not_allowed"} ' in text
     assert f'sojourn_requests_total{{function="add",outcome="served",revision="{after["revision"]}"}} ' in text
     for name in ("request_duration_seconds", "queue_wait_seconds", "service_time_seconds", "batch_size", "replicas"):
         assert f"sojourn_{name}" in text

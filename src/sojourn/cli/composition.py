@@ -80,7 +80,14 @@ class Server:
         self._closers.push_async_callback(platform.close)
         await platform.start()
         insight = Insight(platform.services, watch, platform.traces, self.events.ring)
-        admin = AdminServer(platform.overview(watch.alerts), platform, insight, self.events, settings.admin_hosts)
+        admin = AdminServer(
+            platform.overview(watch.alerts),
+            platform,
+            insight,
+            self.events,
+            settings.admin_hosts,
+            refusals=self._refusals,
+        )
         self._closers.push_async_callback(admin.close)
         self.admin_url = _url(*await admin.start(settings.admin_host, settings.admin_port))
         routes = Routes()
@@ -101,6 +108,9 @@ class Server:
         if failures:
             raise StartError("\n".join(f"function {name!r} cannot start: {cause}" for name, cause in failures.items()))
         self._is_open = True
+
+    def _refusals(self) -> dict[str, int]:
+        return dict(self._gateway.refused) if self._gateway is not None else {}
 
     async def drain(self, linger_s: float) -> None:
         """Take no new requests; let those taken in end within the settings' `drain_s`.

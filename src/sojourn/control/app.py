@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 
 from prometheus_client import ProcessCollector
@@ -20,7 +21,7 @@ from sojourn.control.index import index_page
 from sojourn.control.insight_routes import InsightRoutes
 from sojourn.control.ports import Insight, Operations, Overview
 from sojourn.errors import ConfigurationError, UnknownFunctionError
-from sojourn.telemetry.exposition import render
+from sojourn.telemetry.exposition import RefusalCollector, render
 
 LINES_DEFAULT = 100
 LINES_MAX = 10_000
@@ -38,11 +39,19 @@ class AdminRoutes:
         insight: Answers about objectives and requests.
         streams: The platform's events, and who follows them.
         executor: Where slow rendering runs, off the loop.
+        refusals: Counts of what the gateway refused by itself, by code.
     """
 
     def __init__(
-        self, overview: Overview, operations: Operations, insight: Insight, streams: EventStreams, executor: Executor
+        self,
+        overview: Overview,
+        operations: Operations,
+        insight: Insight,
+        streams: EventStreams,
+        executor: Executor,
+        refusals: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
+        self._refusals = refusals
         self._overview = overview
         self._insight = insight
         self._operations = operations
@@ -78,11 +87,11 @@ class AdminRoutes:
     async def metrics(self, request: Request) -> Response:
         """Prometheus text or OpenMetrics, as the scraper asks."""
         # Snapshots belong to the loop, which owns the counters; formatting them does not.
-        snapshots = self._overview.snapshots()
+        snapshots, refusals = self._overview.snapshots(), dict(self._refusals())
         loop = asyncio.get_running_loop()
         accept = request.headers.get("accept", "")
         body, content_type = await loop.run_in_executor(
-            self._executor, lambda: render(snapshots, accept, also=(self._process,))
+            self._executor, lambda: render(snapshots, accept, also=(RefusalCollector(refusals), self._process))
         )
         return Response(body, headers={"content-type": content_type})
 

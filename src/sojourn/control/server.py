@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import uvicorn
@@ -63,6 +63,7 @@ class AdminServer:
         events: What happened; its log is where failures of the admin port itself are told.
         allowed_hosts: Host names answered besides loopback and the bound host.
         bounds: What one client may take.
+        refusals: Counts of what the gateway refused by itself, by code.
         heartbeat_s: Longest silence on an event stream, in seconds, > 0 and less than the bounds' `answer_s`.
     """
 
@@ -75,7 +76,9 @@ class AdminServer:
         allowed_hosts: Iterable[str] = (),
         bounds: ConnectionBounds | None = None,
         heartbeat_s: float = HEARTBEAT_S,
+        refusals: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
+        self._refusals = refusals
         self._overview = overview
         self._operations = operations
         self._insight = insight
@@ -99,7 +102,9 @@ class AdminServer:
         """
         bound = _bind(host, port)
         self._executor = ThreadPoolExecutor(1, "admin-render")
-        routes = AdminRoutes(self._overview, self._operations, self._insight, self._streams, self._executor)
+        routes = AdminRoutes(
+            self._overview, self._operations, self._insight, self._streams, self._executor, self._refusals
+        )
         guard = Guard(routes.application(), HostRule(host, self._allowed_hosts), self._event_log)
         config = uvicorn.Config(
             guard,

@@ -48,6 +48,32 @@ class SnapshotCollector(Collector):
         yield from _objectives(snapshots)
 
 
+class RefusalCollector(Collector):
+    """Yields how many requests and connections the gateway refused by itself, by the stable code of the error.
+
+    Args:
+        counts: Taken on the loop.
+    """
+
+    def __init__(self, counts: Mapping[str, int]) -> None:
+        self._counts = counts
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing, as above."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """One family."""
+        family = CounterMetricFamily(
+            "sojourn_gateway_refusals_total",
+            "Requests and connections refused before they reached a function, by code.",
+            labels=["code"],
+        )
+        for code, count in sorted(self._counts.items()):
+            family.add_metric([code], count)
+        yield family
+
+
 def render(snapshots: list[FunctionSnapshot], accept: str, *, also: Iterable[Collector] = ()) -> tuple[bytes, str]:
     """The page a scraper gets: body and content type, text or OpenMetrics by its Accept header.
 

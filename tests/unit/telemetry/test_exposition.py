@@ -11,7 +11,7 @@ from sojourn.domain.request import Outcome
 from sojourn.domain.trace_context import own_ids
 from sojourn.slo.cause import Cause
 from sojourn.telemetry.edges import common_edges_s
-from sojourn.telemetry.exposition import render
+from sojourn.telemetry.exposition import RefusalCollector, render
 from sojourn.telemetry.meter import FunctionMeter
 from sojourn.telemetry.status import FunctionSnapshot, ObjectiveSnapshot
 
@@ -162,3 +162,13 @@ def test_an_objective_is_shown_with_all_it_has(accept, reader):
     assert value("sojourn_request_duration_quantile_seconds", p="0.5") == pytest.approx(0.08, rel=0.011)
     assert value("sojourn_request_duration_quantile_seconds", p="0.99") == pytest.approx(0.2, rel=0.011)
     assert value("sojourn_request_duration_seconds_bucket", le="0.1") == 3, "the objective is an edge"
+
+
+@pytest.mark.parametrize(("accept", "reader"), READERS)
+def test_refusals_of_the_gateway_are_shown_by_code(accept, reader):
+    """Beside the functions' families, also while there are none."""
+    page, _ = render([], accept, also=[RefusalCollector({"malformed": 3, "too_slow": 1})])
+    assert samples(page, reader) == {
+        ("sojourn_gateway_refusals_total", ("code", "malformed")): 3,
+        ("sojourn_gateway_refusals_total", ("code", "too_slow")): 1,
+    }
