@@ -28,6 +28,7 @@ class EchoService:
         self.unwanted = None  # (fault, message, retry_after_s): what announced requests are told
         self.cancelled = []
         self.at_the_door = []
+        self.named_at_the_door = []
         self.changed = asyncio.Event()
 
     def submit(self, caller, body, kind, priority, client_timeout_s):
@@ -51,9 +52,10 @@ class EchoService:
         self.cancelled.append(request_number)
         self.changed.set()
 
-    def refused_at_the_door(self, fault):
+    def refused_at_the_door(self, fault, caller):
         """Note a request that was refused before it came here."""
         self.at_the_door.append(fault)
+        self.named_at_the_door.append((caller.name(), caller.trace))
         self.changed.set()
 
     def answer(self, number, body=None):

@@ -63,3 +63,21 @@ def test_the_name_a_request_is_kept_under_is_the_one_its_client_is_told():
             assert [name.encode() for name in names] == [refused.headers[b"x-request-id"]]
 
     run(scene)
+
+
+def test_a_request_refused_by_its_head_is_named_to_its_function_as_to_its_client():
+    """Each by a name of its own, in the client's trace if it told one."""
+
+    async def scene():
+        async with Port() as port:
+            client = await port.client()
+            for length, headers in [(b"-1", b""), (b"-1", b""), (b"5", b"traceparent: " + PARENT)]:
+                wrong = post(b"12345", b"x-request-timeout-seconds: " + length, b"x-priority: none", headers or b"a: b")
+                refused = await client.ask(wrong)
+                assert refused.status == 400
+                name, trace = port.service.named_at_the_door[-1]
+                assert name.encode() == refused.headers[b"x-request-id"]
+                assert (trace is not None and trace.trace_id.encode() == TRACE) is bool(headers)
+            assert len({name for name, _ in port.service.named_at_the_door}) == 3
+
+    run(scene)

@@ -80,7 +80,7 @@ class Taker:
     def cancel(self, request_number):
         """Nothing waits."""
 
-    def refused_at_the_door(self, fault):
+    def refused_at_the_door(self, fault, caller):
         """Not counted here."""
 
 

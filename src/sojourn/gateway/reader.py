@@ -158,7 +158,7 @@ class RequestReader:
         """The client is gone: a request it was still sending is counted as cancelled."""
         service, self._service = self._service, None
         if self.phase is Phase.BODY and service is not None:
-            service.refused_at_the_door(Fault.CLIENT_GONE)
+            self._tell(service, Fault.CLIENT_GONE)
         self._go_deaf()
 
     # ---- called by the parser
@@ -244,7 +244,6 @@ class RequestReader:
         service.announce(verdict, head.priority, head.client_timeout_s, length)
         if verdict.refusal is None:
             return True
-        self._headers[b"x-request-id"] = verdict.request_id  # the client is told the name it is kept under
         self._service = None  # it is counted already
         self._refuse(verdict.refusal)
         return False
@@ -320,6 +319,8 @@ class RequestReader:
 
     def _refuse_for_good(self, why: Refusal) -> None:
         """Refuse a request after which nothing on this connection can be understood or is wanted."""
+        if self.phase is Phase.BETWEEN:
+            self._headers = {}  # those of the request before
         self._count(why)
         was_answered = self.phase is Phase.DROP
         self._go_deaf()
@@ -365,13 +366,21 @@ class RequestReader:
         return int(self._headers.get(b"content-length", b"0"))
 
     def _request_id(self) -> bytes:
-        return request_id_of(self._headers) or self._context.request_ids.new()
+        """The client's name for the request, or one of ours: the same however often it is asked for."""
+        request_id = request_id_of(self._headers)
+        if request_id is None:
+            self._headers[b"x-request-id"] = request_id = self._context.request_ids.new()
+        return request_id
 
     def _count(self, why: Refusal) -> None:
         self._context.refused[why.code] += 1
         service, self._service = self._service, None
         if service is not None:
-            service.refused_at_the_door(why.fault)
+            self._tell(service, why.fault)
+
+    def _tell(self, service: Service, fault: Fault) -> None:
+        """Let the function know of a request that is not going to reach it."""
+        service.refused_at_the_door(fault, Verdict(self._request_id(), self._headers.get(b"traceparent")))
 
     def _go_deaf(self) -> None:
         self.phase = Phase.DEAF

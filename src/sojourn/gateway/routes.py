@@ -39,8 +39,8 @@ class Service(Protocol):
     def cancel(self, request_number: int) -> None:
         """The client of this request is gone: from now on its caller must not be called."""
 
-    def refused_at_the_door(self, fault: Fault) -> None:
-        """Count a request for this function that ended before it could be submitted."""
+    def refused_at_the_door(self, fault: Fault, caller: Caller) -> None:
+        """Count a request for this function that ended before it could be submitted; its client is told by others."""
 
 
 class Routes:

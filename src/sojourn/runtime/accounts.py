@@ -6,7 +6,7 @@ from math import inf
 from typing import Final
 
 from sojourn.domain.action import Finish
-from sojourn.domain.request import Fault, Outcome
+from sojourn.domain.request import OUTCOME_OF_FAULT, Fault, Outcome
 from sojourn.runtime.run import Call, Run
 from sojourn.slo.cause import CAUSE_OF_FAULT, Cause, Delays, cause_of_delay
 from sojourn.telemetry.meter import FunctionMeter
@@ -61,6 +61,14 @@ class Accounts:
         self._meter.ended(action.outcome, now_s, cause)
         if self._traces is not None and call is not None:
             self.keep(action, action.latency_s, call, run, now_s, cause=cause, replicas=0)
+
+    def turned_away(self, fault: Fault, call: Call, now_s: float) -> None:
+        """Count and keep a request that the core never saw: its latency, which begins with its last byte, is none."""
+        action = Finish(0, OUTCOME_OF_FAULT[fault], fault)
+        cause = CAUSE_OF_FAULT.get(fault)
+        self._meter.ended(action.outcome, now_s, cause)
+        if self._traces is not None:
+            self.keep(action, 0.0, call, None, now_s, cause=cause, replicas=0)
 
     def keep(
         self,

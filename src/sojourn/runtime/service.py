@@ -20,7 +20,7 @@ from sojourn.domain.event import (
     Tick,
 )
 from sojourn.domain.function import FunctionManifest
-from sojourn.domain.request import BLAME_OF_FAULT, OUTCOME_OF_FAULT, Blame, Fault, Outcome
+from sojourn.domain.request import BLAME_OF_FAULT, Blame, Fault, Outcome
 from sojourn.policy.batching.catalogue import batching_policy
 from sojourn.runtime.accounts import Accounts
 from sojourn.runtime.faults import explain
@@ -29,7 +29,6 @@ from sojourn.runtime.ports import Caller, ServiceOwner
 from sojourn.runtime.quarantine import Quarantine
 from sojourn.runtime.replica_link import ReplicaLink
 from sojourn.runtime.run import Call, Run, waits_of
-from sojourn.slo.cause import CAUSE_OF_FAULT
 from sojourn.telemetry.journal import Journal
 from sojourn.telemetry.meter import FunctionMeter
 from sojourn.telemetry.trace_store import TraceStore
@@ -112,7 +111,7 @@ class FunctionService:
         self._number = number = self._number + 1
         now_s = self._clock()
         if self._quarantine and self._quarantine.holds(body, now_s):
-            self.refused_at_the_door(Fault.POISONED)
+            self.refused_at_the_door(Fault.POISONED, caller)
             caller.refuse(Fault.POISONED, explain(Fault.POISONED, self.manifest.settings), 0, 0.0)
             return number
         self._calls[number] = call = Call(caller, body, kind, self.dispatcher.in_flight)
@@ -138,11 +137,11 @@ class FunctionService:
         if request_number in self._calls:
             self._step(ClientGone(request_number), self._clock())
 
-    def refused_at_the_door(self, fault: Fault) -> None:
-        """Count a request that the gateway refused after routing, before the core saw it."""
+    def refused_at_the_door(self, fault: Fault, caller: Caller) -> None:
+        """Count and keep a request that was refused after routing, before the core saw it."""
         now_s = self._clock()
         self.meter.arrived(now_s)
-        self.meter.ended(OUTCOME_OF_FAULT[fault], now_s, CAUSE_OF_FAULT.get(fault))
+        self._accounts.turned_away(fault, Call(caller, b"", ContentKind.JSON, self.dispatcher.in_flight), now_s)
 
     # The replicas' side.
 

@@ -145,6 +145,8 @@ def _verdict(kept: KeptRequest) -> str:
         within = "within" if kept.within_slo else "past"
         return f"Served in {took}, {within} the objective of {_text(kept.objective_s)}."
     code = kept.fault.value if kept.fault else kept.outcome.value
+    if kept.latency_s <= 0:
+        return f"Ended as {kept.outcome.value} ({code}) before it was taken in."
     return f"Ended as {kept.outcome.value} ({code}) after {took}."
 
 

@@ -12,6 +12,7 @@ from desk import Desk, Listener, done, on_a_loop
 
 from sojourn.domain.event import Tick
 from sojourn.domain.request import Fault
+from sojourn.telemetry.explain import trace_of
 from sojourn.wire.message import Cancel, ContentKind, Done, ItemFault
 
 
@@ -166,8 +167,14 @@ async def test_a_poisoned_input_is_refused_from_then_on_and_counted():
 async def test_what_is_refused_at_the_door_is_counted_as_any_other(fault, outcome, objective):
     """It arrived, it ended, and it counts against the objective unless the client was at fault."""
     desk = Desk()
-    desk.service.refused_at_the_door(fault)
+    caller = Listener()
+    desk.service.refused_at_the_door(fault, caller)
     assert (desk.counted, desk.meter.arrivals, desk.objective) == ({outcome: 1}, 1, objective)
+    kept = desk.traces.find(caller.name())
+    assert (kept.outcome, kept.fault, kept.latency_s, kept.batch) == (outcome, fault, 0.0, None)
+    told = trace_of(kept, trace_id="t", span_id="s", arrived_at="now", events=[])
+    assert told.sentences == [f"Ended as {outcome} ({fault}) before it was taken in."]
+    assert told.phases == []
 
 
 @pytest.mark.parametrize(
