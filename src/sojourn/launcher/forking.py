@@ -55,9 +55,11 @@ class Forking:
             ours, theirs = socket.socketpair()
             with theirs:
                 request = msgspec.json.encode(ForkRequest(asked_at_s=self._asked_at_s))
+                ADOPTION.begin()  # before it is asked: it may have forked by the time we go on
                 try:
                     socket.send_fds(control, [request], [theirs.fileno(), *streams.theirs])
                 except OSError:
+                    ADOPTION.end()
                     ours.close()
                     raise
         except OSError:
@@ -67,7 +69,6 @@ class Forking:
             streams.close_theirs()
         ours.setblocking(False)
         self._birth, self._streams = ours, streams
-        ADOPTION.begin()
         asyncio.get_running_loop().add_reader(ours, self._answered)
 
     def give_up(self) -> None:

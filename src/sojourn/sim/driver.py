@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from heapq import heappop, heappush, merge
 from math import inf
 from random import Random
+from typing import Final
 
 from sojourn.core.controller import Controller
 from sojourn.core.dispatcher import Dispatcher
 from sojourn.domain.action import (
     CancelBatch,
     DispatchBatch,
+    DispatcherAction,
     DrainReplica,
     Finish,
     LeaseReplica,
@@ -25,6 +27,7 @@ from sojourn.domain.action import (
 )
 from sojourn.domain.event import (
     BatchCompleted,
+    ClientGone,
     ControllerEvent,
     DemandReported,
     DispatcherEvent,
@@ -41,27 +44,24 @@ from sojourn.domain.event import (
     StartsSuspended,
     Tick,
 )
-from sojourn.sim.replica import ModelledService
+from sojourn.domain.resources import claim_of
+from sojourn.sim.arrival import Arrival, Arriving
+from sojourn.sim.fate import Fates
+from sojourn.sim.machines import Machines
+from sojourn.sim.replica import ModelledService, ModelledStart
 from sojourn.sim.result import SimulationResult
+from sojourn.sim.site import Site
+from sojourn.sim.timeline import Timeline
+from sojourn.slo.monitor import Monitor
 
 Observer = Callable[[object, float, list[object]], None]
-_REPLICA_OF = (BatchCompleted, ReplicaReady, ReplicaExited)
-
-
-class _Site:
-    """One function in the simulation: its dispatcher, how its replicas behave, and what came of it."""
-
-    def __init__(self, dispatcher: Dispatcher, service: ModelledService) -> None:
-        self.dispatcher = dispatcher
-        self.service = service
-        self.result = SimulationResult()
-        self.arrival_at_s: dict[int, float] = {}
-
-    @property
-    def wake_at_s(self) -> float:
-        """When the dispatcher wants to be stepped or to report."""
-        wake_at_s = self.dispatcher.next_wake_at_s
-        return min(inf if wake_at_s is None else wake_at_s, self.dispatcher.reporter.due_at_s)
+_Happening = DispatcherEvent | ControllerEvent
+# What is done first at one instant: what happened, then (outside the heap) arrivals, then wake-ups.
+_EVENT: Final = 0
+_CONTROLLER_WAKE: Final = 2
+_SITE_WAKE: Final = 3
+_TICK: Final = Tick()
+_OF_A_REPLICA: Final = (BatchCompleted, ReplicaReady, ReplicaExited, ReplicaLost)
 
 
 class Simulation:
@@ -73,6 +73,10 @@ class Simulation:
         service: How its modelled replicas behave.
         rng: Chance for service-time noise.
         observe: Called with (event, now_s, actions) after each step of either machine.
+        machines: Where replicas are placed; None is one machine on which every start pays its import.
+        fates: What goes wrong with batches, if anything.
+        timeline: Where the first function's run is also summed up by stretches of time.
+        monitor: The first function's monitor; None counts only the result.
     """
 
     def __init__(
@@ -82,22 +86,40 @@ class Simulation:
         service: ModelledService,
         rng: Random,
         observe: Observer | None = None,
+        *,
+        machines: Machines | None = None,
+        fates: Fates | None = None,
+        timeline: Timeline | None = None,
+        monitor: Monitor | None = None,
     ) -> None:
         self._controller = controller
         self._rng = rng
         self._observe = observe
-        self._sites: dict[str, _Site] = {}
+        self._machines = machines
+        self._fates = fates
+        self._sites: dict[str, Site] = {}
         self._first = dispatcher.settings.name
-        self._heap: list[tuple[float, int, str, DispatcherEvent | ControllerEvent]] = []
+        self._heap: list[tuple[float, int, int, Site | None, _Happening | None]] = []
         self._order = 0
-        self._alive: dict[int, str] = {}  # replica -> function
-        self._transient_s = 0.0
-        self._now_s = 0.0
-        self.add(dispatcher, service)
+        self._alive: dict[int, Site] = {}  # by replica
+        self._controller_armed_at_s = inf
+        self._open = 0  # requests that have come and not ended
+        self._stalls: list[tuple[float, float]] = []
+        self.now_s = 0.0
+        self.steps = 0
+        self.add(dispatcher, service, timeline=timeline, monitor=monitor)
 
-    def add(self, dispatcher: Dispatcher, service: ModelledService) -> None:
-        """One more function."""
-        self._sites[dispatcher.settings.name] = _Site(dispatcher, service)
+    def add(
+        self,
+        dispatcher: Dispatcher,
+        service: ModelledService,
+        rng: Random | None = None,
+        *,
+        timeline: Timeline | None = None,
+        monitor: Monitor | None = None,
+    ) -> None:
+        """One more function; `rng` is chance of its own, else it shares the simulation's."""
+        self._sites[dispatcher.settings.name] = Site(dispatcher, service, rng or self._rng, monitor, timeline)
 
     @property
     def result(self) -> SimulationResult:
@@ -109,154 +131,266 @@ class Simulation:
         """What came of each function."""
         return {name: site.result for name, site in self._sites.items()}
 
-    def at(self, at_s: float, event: DispatcherEvent | ControllerEvent, function: str = "") -> None:
+    # ---- what is to happen
+
+    def at(self, at_s: float, event: _Happening, function: str = "") -> None:
         """Let `event` happen at `at_s`; an event for a dispatcher concerns `function`, or the first one."""
-        self._order += 1
-        heappush(self._heap, (at_s, self._order, function or self._first, event))
+        self._post(at_s, self._sites[function or self._first], event)
 
     def kill(self, at_s: float, replica_id: int, function: str = "") -> None:
         """Let a replica die at `at_s`: its link closes and its process exits."""
         self.at(at_s, ReplicaLost(replica_id), function)
         self.at(at_s, ReplicaExited(replica_id, "killed"), function)
 
-    def run(self, arrivals: Iterable[float], *, transient_s: float = 0.0, limit_s: float = inf) -> SimulationResult:
+    def stall(self, at_s: float, duration_s: float) -> None:
+        """Let the server stand still: what happens meanwhile is seen when it goes on, in its order. In order of time."""
+        self._stalls.append((at_s, at_s + duration_s))
+
+    def _post(self, at_s: float, site: Site, event: _Happening) -> None:
+        self._order += 1
+        heappush(self._heap, (at_s, _EVENT, self._order, site, event))
+
+    # ---- running
+
+    def run(self, arrivals: Iterable[Arriving], *, transient_s: float = 0.0, limit_s: float = inf) -> SimulationResult:
         """Deploy, replay the arrivals of the only function, and go on until all has ended; see `run_all`."""
         return self.run_all({self._first: arrivals}, transient_s=transient_s, limit_s=limit_s)[self._first]
 
     def run_all(
-        self, arrivals: Mapping[str, Iterable[float]], *, transient_s: float = 0.0, limit_s: float = inf
+        self, arrivals: Mapping[str, Iterable[Arriving]], *, transient_s: float = 0.0, limit_s: float = inf
     ) -> dict[str, SimulationResult]:
         """Deploy all functions, replay their arrivals and go on until every request has ended.
 
         Args:
-            arrivals: Instants at which requests arrive, by function, ascending, in seconds.
+            arrivals: When requests arrive, by function, ascending.
             transient_s: Requests that arrive before this are served but not counted.
-            limit_s: Virtual time at which to stop even if work is left.
+            limit_s: Virtual time at which to stop even if work is left, in seconds.
         """
-        self._transient_s = transient_s
         for site in self._sites.values():
+            site.transient_s = transient_s
             self._step_controller(FunctionDeployed(site.dispatcher.settings), 0.0)
-        pending = _merged(arrivals)
-        arrival_s, arriving = next(pending, (inf, ""))
-        request_id, last_s, in_flight = 0, 0.0, True
-        while True:
-            site = min(self._sites.values(), key=lambda site: site.wake_at_s)
-            start_s = self._controller.next_wake_at_s
-            heap_s = self._heap[0][0] if self._heap else inf
-            now_s = min(arrival_s, heap_s, site.wake_at_s, inf if start_s is None else start_s)
-            in_flight = any(site.dispatcher.in_flight for site in self._sites.values()) if arrival_s == inf else True
-            if now_s == inf or now_s > limit_s or not in_flight:
-                break
-            self._now_s = now_s
-            if heap_s == now_s:
-                _, _, function, event = heappop(self._heap)
-                self._happen(function, event, now_s)
-            elif arrival_s == now_s:
-                request_id += 1
-                last_s = now_s
-                self._arrive(arriving, request_id, now_s)
-                arrival_s, arriving = next(pending, (inf, ""))
-            elif start_s == now_s:
-                self._step_controller(Tick(), now_s)
-            else:
-                self._wake(site, now_s)
+        last_s = self._drive(_merged(arrivals, self._sites), limit_s)
         for name, site in self._sites.items():
             site.result.duration_s = max(last_s - transient_s, 0.0)
-            site.result.replica_seconds = self._controller.replica_seconds(name, min(self._now_s, last_s))
+            site.result.replica_seconds = self._controller.replica_seconds(name, min(self.now_s, last_s))
         return self.results
 
-    def _wake(self, site: _Site, now_s: float) -> None:
+    def _drive(self, pending: Iterator[tuple[float, Site, Arrival | None]], limit_s: float) -> float:
+        """Go on until nothing is left to happen; when the last request arrived."""
+        heap, request_id, last_s = self._heap, 0, 0.0
+        arrival = next(pending, None)
+        while True:
+            arrives_at_s = inf if arrival is None else arrival[0]
+            head = heap[0] if heap else None
+            if head is not None and (head[0] < arrives_at_s or (head[0] == arrives_at_s and head[1] == _EVENT)):
+                if head[0] > limit_s or (arrival is None and not self._open):
+                    return last_s
+                heappop(heap)
+                self._take(head)
+            elif arrival is not None and arrives_at_s <= limit_s:
+                request_id += 1
+                last_s = arrives_at_s
+                self._arrive(arrival[1], request_id, self._shown_s(arrives_at_s), arrival[2])
+                arrival = next(pending, None)
+            else:
+                return last_s
+
+    def _take(self, head: tuple[float, int, int, Site | None, _Happening | None]) -> None:
+        """Do what stands at the top of the heap."""
+        at_s, kind, _, site, event = head
+        if kind == _EVENT:
+            assert site is not None, "an event has a place"
+            assert event is not None, "an event is posted with its facts"
+            self._happen(site, event, self._shown_s(at_s))
+        elif kind == _CONTROLLER_WAKE:
+            if at_s == self._controller_armed_at_s:
+                self._controller_armed_at_s = inf
+                due_at_s = self._controller.next_wake_at_s
+                if due_at_s is not None and due_at_s <= at_s:
+                    self._step_controller(_TICK, self._shown_s(at_s))
+                self._arm_controller()
+        elif site is not None and at_s == site.armed_at_s:
+            site.armed_at_s = inf
+            if site.wake_at_s <= at_s:
+                self._wake(site, self._shown_s(at_s))
+            self._arm(site)
+
+    def _shown_s(self, at_s: float) -> float:
+        """The time the machines are shown: a server that stood still sees later what happened meanwhile."""
+        while self._stalls and self._stalls[0][0] <= at_s:
+            ends_s = self._stalls[0][1]
+            if at_s < ends_s:
+                at_s = ends_s
+                break
+            self._stalls.pop(0)
+        self.now_s = max(at_s, self.now_s)
+        return self.now_s
+
+    def _wake(self, site: Site, now_s: float) -> None:
         dispatcher = site.dispatcher
         if dispatcher.reporter.due_at_s <= now_s:
+            site.look(now_s)
             self._step_controller(DemandReported(dispatcher.reporter.report(now_s)), now_s)
         else:
-            self._step_dispatcher(site, Tick(), now_s)
+            self._step_dispatcher(site, _TICK, now_s)
 
-    def _arrive(self, function: str, request_id: int, now_s: float) -> None:
-        site = self._sites[function]
-        if now_s >= self._transient_s:
-            site.result.sent += 1
-        site.arrival_at_s[request_id] = now_s
-        self._step_dispatcher(site, RequestArrived(request_id), now_s)
+    def _arm(self, site: Site) -> None:
+        """See to it that the heap holds the next wake-up of a dispatcher; earlier ones that are left there are passed over."""
+        dispatcher = site.dispatcher
+        wake_at_s, report_at_s = dispatcher.next_wake_at_s, dispatcher.reporter.due_at_s
+        if wake_at_s is None or report_at_s < wake_at_s:
+            wake_at_s = report_at_s
+        if wake_at_s < site.armed_at_s:
+            site.armed_at_s = wake_at_s
+            self._order += 1
+            heappush(self._heap, (wake_at_s, _SITE_WAKE, self._order, site, None))
 
-    def _happen(self, function: str, event: DispatcherEvent | ControllerEvent, now_s: float) -> None:
-        if isinstance(event, _REPLICA_OF) and event.replica_id not in self._alive:
-            return  # it died before
-        if isinstance(event, ReplicaExited):
-            del self._alive[event.replica_id]
-        if isinstance(event, ControllerEvent) and not isinstance(event, Tick):
-            self._step_controller(event, now_s)
+    def _arm_controller(self) -> None:
+        wake_at_s = self._controller.next_wake_at_s
+        if wake_at_s is not None and wake_at_s < self._controller_armed_at_s:
+            self._controller_armed_at_s = wake_at_s
+            self._order += 1
+            heappush(self._heap, (wake_at_s, _CONTROLLER_WAKE, self._order, None, None))
+
+    # ---- what happens
+
+    def _arrive(self, site: Site, request_id: int, now_s: float, arrival: Arrival | None) -> None:
+        self._open += 1
+        site.arrived(request_id, now_s)
+        if arrival is None:
+            self._step_dispatcher(site, RequestArrived(request_id), now_s)
+            return
+        if arrival.weight != 1.0:
+            site.weights[request_id] = arrival.weight
+        if arrival.patience_s is not None:
+            self._post(now_s + arrival.patience_s, site, ClientGone(request_id))
+        event = RequestArrived(request_id, arrival.body_bytes, arrival.priority, arrival.client_timeout_s)
+        self._step_dispatcher(site, event, now_s)
+
+    def _happen(self, site: Site, event: _Happening, now_s: float) -> None:
+        if isinstance(event, _OF_A_REPLICA):
+            if event.replica_id not in self._alive:
+                return  # it died before
+            if isinstance(event, ReplicaExited):
+                self._gone(event.replica_id, now_s)
+            elif isinstance(event, ReplicaReady):
+                self._ready(site, event.replica_id, now_s)
+        if isinstance(event, DispatcherEvent):
+            self._step_dispatcher(site, event, now_s)
         else:
-            self._step_dispatcher(self._sites[function], event, now_s)
+            self._step_controller(event, now_s)
+
+    def _ready(self, site: Site, replica_id: int, now_s: float) -> None:
+        if self._machines is not None:
+            self._machines.started(replica_id)
+        lifetime_s = site.lifetime_s()
+        if lifetime_s < inf:
+            self._post(now_s + lifetime_s, site, ReplicaLost(replica_id))
+            self._post(now_s + lifetime_s, site, ReplicaExited(replica_id, "died"))
+
+    def _gone(self, replica_id: int, now_s: float) -> None:
+        if self._machines is not None:
+            self._machines.remove(replica_id, now_s)
+        self._alive.pop(replica_id).replica_gone(replica_id, now_s)
+
+    # ---- the controller
 
     def _step_controller(self, event: ControllerEvent, now_s: float) -> None:
         actions = self._controller.step(event, now_s)
+        self.steps += 1
         if self._observe is not None:
             self._observe(event, now_s, list(actions))
         for action in actions:
             site = self._sites[action.function]
             match action:
                 case StartReplica(replica_id=replica_id):
-                    self._alive[replica_id] = action.function
-                    site.result.starts.append((now_s, replica_id))
-                    start = site.service.start(len(site.result.starts))
-                    outcome = ReplicaExited(replica_id, start.cause) if start.cause else ReplicaReady(replica_id)
-                    self.at(now_s + start.duration_s, outcome, action.function)
+                    self._start(site, replica_id, now_s)
                 case LeaseReplica(replica_id=replica_id):
                     self._step_dispatcher(site, ReplicaLeased(replica_id), now_s)
                 case DrainReplica(replica_id=replica_id):
                     self._step_dispatcher(site, ReplicaRevoked(replica_id), now_s)
                 case StopReplica(replica_id=replica_id):
-                    self.at(now_s, ReplicaExited(replica_id, "stopped"), action.function)
+                    self._post(now_s, site, ReplicaExited(replica_id, "stopped"))
                 case SuspendStarts():
                     self._step_dispatcher(site, StartsSuspended(), now_s)
                 case ResumeStarts():
                     self._step_dispatcher(site, StartsResumed(), now_s)
                 case RecordScaling(decision=decision):
                     site.result.decisions.append((now_s, decision))
-        self._note_replicas(now_s)
+        self._arm_controller()
 
-    def _note_replicas(self, now_s: float) -> None:
-        for name, site in self._sites.items():
-            living = len(self._controller.members(name))
-            site.result.replicas_max = max(site.result.replicas_max, living)
-            if not site.result.replicas or site.result.replicas[-1][1] != living:
-                site.result.replicas.append((now_s, living))
+    def _start(self, site: Site, replica_id: int, now_s: float) -> None:
+        self._alive[replica_id] = site
+        site.replica_started(replica_id, now_s)
+        start = self._how_it_starts(site, replica_id, now_s)
+        outcome = ReplicaExited(replica_id, start.cause) if start.cause else ReplicaReady(replica_id)
+        self._post(now_s + start.duration_s, site, outcome)
 
-    def _step_dispatcher(self, site: _Site, event: DispatcherEvent, now_s: float) -> None:
+    def _how_it_starts(self, site: Site, replica_id: int, now_s: float) -> ModelledStart:
+        number = len(site.result.starts)
+        if self._machines is None:
+            return site.service.start(number, self._rng)
+        place = self._machines.place(replica_id, site.name, claim_of(site.dispatcher.settings), now_s)
+        if place is None:
+            return ModelledStart(0.0, "no single machine has room for its claim")
+        start = site.service.start(number, self._rng, is_forked=place.is_forked)
+        return ModelledStart(start.duration_s * self._machines.crowding(place.machine), start.cause)
+
+    # ---- a dispatcher
+
+    def _step_dispatcher(self, site: Site, event: DispatcherEvent, now_s: float) -> None:
         actions = site.dispatcher.step(event, now_s)
+        self.steps += 1
         if self._observe is not None:
             self._observe(event, now_s, list(actions))
+        if actions:
+            self._carry_out(site, actions, now_s)
+        self._arm(site)
+
+    def _carry_out(self, site: Site, actions: list[DispatcherAction], now_s: float) -> None:
         for action in actions:
-            if type(action) is DispatchBatch:
-                size = len(action.request_ids)
-                if now_s >= self._transient_s:
-                    site.result.batch_sizes.append(size)
-                done_s = now_s + site.service.duration_s(size, self._rng)
-                self.at(done_s, BatchCompleted(action.replica_id, action.batch_id), site.dispatcher.settings.name)
-            elif type(action) is Finish:
-                self._count(site, action, now_s)
-            elif type(action) is ReturnLease:
+            if type(action) is Finish:
+                self._open -= 1
+                site.ended(action, now_s)
+            elif type(action) is DispatchBatch:
+                self._run_batch(site, action, now_s)
+            elif isinstance(action, ReturnLease):
                 self._step_controller(LeaseReturned(action.replica_id), now_s)
-            elif type(action) is SuspectReplica:
+            elif isinstance(action, SuspectReplica):
                 self._step_controller(ReplicaSuspected(action.replica_id, action.cause, action.is_hung), now_s)
             else:
-                assert type(action) is CancelBatch  # a modelled call runs to its end
+                assert isinstance(action, CancelBatch)  # a modelled call runs to its end
 
-    def _count(self, site: _Site, action: Finish, now_s: float) -> None:
-        arrived_s = site.arrival_at_s.pop(action.request_id)
-        if arrived_s >= self._transient_s:
-            slo = site.dispatcher.settings.slo
-            site.result.count(action, slo.latency_s if slo else inf, now_s)
+    def _run_batch(self, site: Site, action: DispatchBatch, now_s: float) -> None:
+        replica_id, ids = action.replica_id, action.request_ids
+        answered_s, work_s = site.batch_s(replica_id, ids, now_s)
+        faults = site.faults_of(ids) if site.bad else ()
+        if self._fates is not None:
+            fate = self._fates.of_batch(replica_id, ids, answered_s, now_s)
+            answered_s = fate.duration_s
+            if fate.dies:
+                self._post(now_s + answered_s, site, ReplicaLost(replica_id))
+                self._post(now_s + answered_s, site, ReplicaExited(replica_id, "died in a batch"))
+            if fate.dies or fate.is_lost:
+                return
+        self._post(now_s + answered_s, site, BatchCompleted(replica_id, action.batch_id, faults, work_s))
 
 
-def _merged(arrivals: Mapping[str, Iterable[float]]) -> Iterator[tuple[float, str]]:
+def _merged(
+    arrivals: Mapping[str, Iterable[Arriving]], sites: Mapping[str, Site]
+) -> Iterator[tuple[float, Site, Arrival | None]]:
     """All arrivals in order of time."""
-    if len(arrivals) == 1:
-        ((name, instants),) = arrivals.items()
-        return ((at_s, name) for at_s in instants)
-    return merge(*(_named(name, instants) for name, instants in arrivals.items()))
+    streams = [_placed(sites[name], stream) for name, stream in arrivals.items()]
+    return streams[0] if len(streams) == 1 else merge(*streams, key=_instant)
 
 
-def _named(name: str, instants: Iterable[float]) -> Iterator[tuple[float, str]]:
-    return ((at_s, name) for at_s in instants)
+def _placed(site: Site, stream: Iterable[Arriving]) -> Iterator[tuple[float, Site, Arrival | None]]:
+    for arriving in stream:
+        if isinstance(arriving, Arrival):
+            yield arriving.at_s, site, arriving
+        else:
+            yield arriving, site, None
+
+
+def _instant(arrival: tuple[float, Site, Arrival | None]) -> float:
+    return arrival[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from math import ceil, inf
 
 import msgspec
@@ -9,38 +10,51 @@ import msgspec
 from sojourn.domain.action import Finish
 from sojourn.domain.request import Outcome
 from sojourn.domain.scaling import ScalingDecision
+from sojourn.sim.timeline import Timeline
+
+
+def _floats() -> array[float]:
+    return array("d")
+
+
+def _sizes() -> array[int]:
+    return array("H")
 
 
 class SimulationResult(msgspec.Struct):
-    """Counts and times of one run; the transient at its start is not counted.
+    """Counts and times of one function's run; the transient at its start is not counted.
 
     `latencies_s` holds those of served requests, in the order they ended; `misses` the instants at which
     requests ended that were not served in time. `replicas` lists (instant, living replicas) at each change,
-    `decisions` what the controller decided and when; `starts` lists (instant, replica) of each start.
+    `decisions` what the controller decided and when; `starts` lists (instant, replica) of each start. `busy_s` is replica time
+    spent on batches. `timeline` is there if it was asked for.
     """
 
     sent: int = 0
     outcomes: dict[Outcome, int] = msgspec.field(default_factory=lambda: dict.fromkeys(Outcome, 0))
     within_slo: int = 0
-    latencies_s: list[float] = []
-    batch_sizes: list[int] = []
+    latencies_s: array[float] = msgspec.field(default_factory=_floats)
+    batch_sizes: array[int] = msgspec.field(default_factory=_sizes)
+    busy_s: float = 0.0
     duration_s: float = 0.0
     replica_seconds: float = 0.0
     replicas_max: int = 0
     starts: list[tuple[float, int]] = []
     replicas: list[tuple[float, int]] = []
     decisions: list[tuple[float, ScalingDecision]] = []
-    misses: list[float] = []
+    misses: array[float] = msgspec.field(default_factory=_floats)
+    timeline: Timeline | None = None
 
     def count(self, end: Finish, latency_s: float, now_s: float) -> None:
         """One request ended; `latency_s` is the objective's, or infinity."""
-        self.outcomes[end.outcome] += 1
-        if end.outcome is Outcome.SERVED:
+        outcome = end.outcome
+        self.outcomes[outcome] += 1
+        if outcome is Outcome.SERVED:
             self.latencies_s.append(end.latency_s)
-        if end.outcome is Outcome.SERVED and end.latency_s <= latency_s:
-            self.within_slo += 1
-        else:
-            self.misses.append(now_s)
+            if end.latency_s <= latency_s:
+                self.within_slo += 1
+                return
+        self.misses.append(now_s)
 
     @property
     def cold_starts(self) -> int:
@@ -63,7 +77,7 @@ class SimulationResult(msgspec.Struct):
         return sum(self.batch_sizes) / len(self.batch_sizes) if self.batch_sizes else 0.0
 
     def latency_s(self, share: float) -> float:
-        """Latency quantile of served requests (nearest rank), `share` in (0, 1]."""
+        """Latency quantile of served requests (nearest rank), `share` in (0, 1]; infinite if none was served."""
         if not self.latencies_s:
             return inf
         ordered = sorted(self.latencies_s)
