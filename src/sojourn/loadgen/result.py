@@ -10,22 +10,12 @@ from sojourn.domain.objective import SLO
 from sojourn.domain.request import Outcome
 from sojourn.loadgen.generator import LoadRun
 from sojourn.loadgen.record import OUTCOMES, RequestLog, Trouble
-from sojourn.report.statistics import mean_batch_size, quantile
+from sojourn.report.statistics import LatencyQuantiles, mean_batch_size, quantile
 
 LATE_S = 0.005  # a send this much after its instant counts as late
 LATE_SHARE_MAX = 0.01  # more late sends than this make a run void that they may have decided
 LATE_FOR_SURE = 5.0  # times that: the load was not what was asked for, whatever the verdict
 _LATE_FEW = 1  # so many late sends say nothing of how a run went
-
-
-class LatencyQuantiles(msgspec.Struct, frozen=True):
-    """Exact quantiles of the latency of served requests, in seconds; None if nothing was served."""
-
-    p50: float | None
-    p90: float | None
-    p99: float | None
-    p999: float | None
-    max: float | None
 
 
 class LatenessQuantiles(msgspec.Struct, frozen=True):
@@ -121,9 +111,7 @@ def summarize(
         outcomes={outcome.value: log.outcome.count(code) for code, outcome in enumerate(OUTCOMES)},
         within_slo=within,
         goodput_per_s=good / duration_s,
-        latency_s=LatencyQuantiles(
-            *(quantile(latencies_s, share) for share in (0.5, 0.9, 0.99, 0.999, 1.0)),
-        ),
+        latency_s=LatencyQuantiles.of(latencies_s),
         rate_per_s=sent / duration_s,
         duration_s=duration_s,
         batch_size_mean=mean_batch_size(log.batch_size),

@@ -5,6 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
+
+class LatencyQuantiles(msgspec.Struct, frozen=True):
+    """Exact quantiles of the latency of served requests, in seconds; None if nothing was served."""
+
+    p50: float | None
+    p90: float | None
+    p99: float | None
+    p999: float | None
+    max: float | None
+
+    @classmethod
+    def of(cls, ordered: Sequence[float]) -> LatencyQuantiles:
+        """The quantiles of latencies in ascending order."""
+        return cls(*(quantile(ordered, share) for share in (0.5, 0.9, 0.99, 0.999, 1.0)))
+
 
 def quantile(ordered: Sequence[float], share: float) -> float | None:
     """The smallest value that at least `share` of the values do not exceed; None if there are none.

@@ -1,0 +1,225 @@
+"""One simulated run as plain data: functions, how their replicas behave, their traffic, the pool, the seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from math import inf
+from random import Random
+
+import msgspec
+
+from sojourn.core.admission import QueueBounds
+from sojourn.core.controller import Controller
+from sojourn.core.dispatcher import Dispatcher
+from sojourn.core.pool import UNBOUNDED
+from sojourn.domain.function import FunctionSettings
+from sojourn.domain.resources import Resources
+from sojourn.errors import ConfigurationError
+from sojourn.policy.batching.catalogue import batching_policy
+from sojourn.sim.arrival import Arriving
+from sojourn.sim.driver import Observer, Simulation
+from sojourn.sim.machines import Machines
+from sojourn.sim.replica import ModelledService
+from sojourn.sim.summary import RunSummary, sum_of, summary_of
+from sojourn.sim.timeline import Timeline
+from sojourn.workload.spec import ArrivalSpec
+
+_TIMELINE_CELLS = 200
+_TELL_EVERY = 5000  # arrivals between two signs of progress
+
+Progress = Callable[[float, int], None]
+
+
+class Traffic(msgspec.Struct, frozen=True):
+    """The arrivals of one function.
+
+    Args:
+        spec: Their kind.
+        rate_per_s: Mean arrival rate; None where the kind brings its own.
+        stream: Which function of a trace with several; empty if there is only one.
+    """
+
+    spec: ArrivalSpec
+    rate_per_s: float | None = None
+    stream: str = ""
+
+    def instants(self, duration_s: float, rng: Random) -> Iterator[float]:
+        """When requests arrive, in seconds from the start, ascending."""
+        if self.stream:
+            raise ConfigurationError("a stream of a trace")
+        return self.spec.times(self.rate_per_s, duration_s, rng)
+
+
+class SimulatedFunction(msgspec.Struct, frozen=True, kw_only=True):
+    """One function of a run.
+
+    Args:
+        settings: Its options, policies included.
+        service: How its replicas behave.
+        traffic: Its arrivals.
+    """
+
+    settings: FunctionSettings
+    service: ModelledService
+    traffic: Traffic
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True):
+    """All that decides a run: the same scenario gives the same run.
+
+    Args:
+        functions: At least one, with different names.
+        duration_s: Length of the arrivals, in seconds, > 0.
+        transient_s: Requests that arrive before this are served but not counted, in seconds, in [0, duration_s).
+        seed: Of arrivals, times and the controller. Arrivals and times of a function have chance of their own, so that
+            two policies under the same seed see the same arrivals.
+        capacity: What all replicas share; None is without bound, or what `machines` have together.
+        machines: Where replicas are placed; empty: one place with all the capacity.
+        bounds: Limits of each queue.
+    """
+
+    functions: tuple[SimulatedFunction, ...]
+    duration_s: float
+    transient_s: float = 0.0
+    seed: int = 1
+    capacity: Resources | None = None
+    machines: tuple[Resources, ...] = ()
+    bounds: QueueBounds = QueueBounds()
+
+    def __post_init__(self) -> None:
+        names = [each.settings.name for each in self.functions]
+        faults = []
+        if not names:
+            faults.append("there is no function")
+        if len(set(names)) != len(names):
+            faults.append(f"each function needs a name of its own; {sorted(names)} has one twice")
+        if not 0.0 < self.duration_s < inf:
+            faults.append(f"duration_s must be > 0 seconds, not {self.duration_s!r}")
+        if not 0.0 <= self.transient_s < max(self.duration_s, 1e-9):
+            faults.append(f"transient_s must be in [0, duration_s={self.duration_s:g}), not {self.transient_s!r}")
+        if faults:
+            raise ConfigurationError(f"scenario: {'; '.join(faults)}")
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """A finished run.
+
+    Args:
+        total: All functions together.
+        functions: Each by name.
+        timelines: Each by name, if asked for.
+        simulated_s: Virtual time it took.
+        steps: Steps of the two machines.
+    """
+
+    total: RunSummary
+    functions: dict[str, RunSummary]
+    timelines: dict[str, Timeline]
+    simulated_s: float
+    steps: int
+
+
+def simulate(
+    scenario: Scenario,
+    *,
+    charts: bool = False,
+    observe: Observer | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Run a scenario to its end.
+
+    Args:
+        scenario: What to run.
+        charts: Whether timelines are kept.
+        observe: As of `Simulation`.
+        progress: Called now and then with (virtual seconds, requests so far); may raise to stop the run.
+    """
+    run = Prepared(scenario, charts=charts, observe=observe, progress=progress)
+    run.go()
+    return run.finished()
+
+
+class Prepared:
+    """A run ready to go; `finished` may be asked even if `go` was interrupted, and tells what there is by then.
+
+    Args:
+        scenario: What to run.
+        charts: As of `simulate`.
+        observe: As of `Simulation`.
+        progress: As of `simulate`.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        *,
+        charts: bool = False,
+        observe: Observer | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.scenario = scenario
+        self._progress = progress
+        self._sent = 0
+        machines = Machines(scenario.machines) if scenario.machines else None
+        capacity = scenario.capacity or (machines.total if machines else UNBOUNDED)
+        self.controller = Controller(_rng(scenario.seed, "controller"), capacity)
+        self.simulation: Simulation | None = None
+        self.timelines: dict[str, Timeline] = {}
+        for each in scenario.functions:
+            name, settings = each.settings.name, each.settings
+            dispatcher = Dispatcher(settings, batching_policy(settings.batching), scenario.bounds)
+            timeline = Timeline(max(scenario.duration_s / _TIMELINE_CELLS, 1e-3)) if charts else None
+            if timeline is not None:
+                self.timelines[name] = timeline
+            rng = _rng(scenario.seed, f"{name} times")
+            if self.simulation is None:
+                self.simulation = Simulation(
+                    dispatcher, self.controller, each.service, rng, observe, machines=machines, timeline=timeline
+                )
+            else:
+                self.simulation.add(dispatcher, each.service, rng, timeline=timeline)
+
+    def go(self, *, limit_s: float = inf) -> None:
+        """Run to the end, or until virtual time `limit_s`."""
+        scenario, simulation = self.scenario, self.simulation
+        assert simulation is not None, "a scenario has a function"
+        arrivals = {each.settings.name: self._arrivals(each) for each in scenario.functions}
+        simulation.run_all(arrivals, transient_s=scenario.transient_s, limit_s=limit_s)
+
+    def _arrivals(self, function: SimulatedFunction) -> Iterable[Arriving]:
+        scenario, name = self.scenario, function.settings.name
+        instants = function.traffic.instants(scenario.duration_s, _rng(scenario.seed, f"{name} arrivals"))
+        return instants if self._progress is None else self._told(instants, self._progress)
+
+    def _told(self, instants: Iterator[float], progress: Progress) -> Iterator[float]:
+        for at_s in instants:
+            self._sent += 1
+            if self._sent % _TELL_EVERY == 0:
+                progress(at_s, self._sent)
+            yield at_s
+
+    def finished(self) -> Run:
+        """What has come of it so far."""
+        simulation, scenario = self.simulation, self.scenario
+        assert simulation is not None, "a scenario has a function"
+        length_s = min(max(simulation.now_s, 1e-9), scenario.duration_s) - scenario.transient_s
+        settings_of = {each.settings.name: each.settings for each in scenario.functions}
+        for name, result in simulation.results.items():
+            if not result.duration_s:  # it was interrupted
+                result.replica_seconds = self.controller.replica_seconds(name, simulation.now_s)
+        functions = {
+            name: summary_of(result, settings_of[name].slo, max(length_s, 1e-9))
+            for name, result in simulation.results.items()
+        }
+        return Run(
+            total=sum_of(list(simulation.results.values()), list(functions.values()), max(length_s, 1e-9)),
+            functions=functions,
+            timelines=self.timelines,
+            simulated_s=simulation.now_s,
+            steps=simulation.steps,
+        )
+
+
+def _rng(seed: int, purpose: str) -> Random:
+    """Chance of its own for each purpose, the same for the same seed."""
+    return Random(f"{seed} {purpose}")  # noqa: S311 - repeatable, not secret
