@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from html import escape
+from collections.abc import Sequence
 
 from sojourn.domain.request import Outcome
 from sojourn.report.axis import Axis, duration_text, number_text, round_top, share_text
+from sojourn.report.plot import Point, across, axes, line, path, scatter, seconds_text, svg, upward
 from sojourn.report.series import Interval, RunSeries, batches_by_size, round_step
 
-WIDTH_PX, HEIGHT_PX = 920, 260
-_LEFT_PX, _RIGHT_PX, _TOP_PX, _BOTTOM_PX = 92, 14, 14, 40  # left: ticks of nine characters beside their title
-_CELL_PX = 2  # dots closer than this would hide one another: one is drawn for all
-_DOTS_MAX = 8000
 _BARS_MAX = 40
 _BAR_WIDTH_MAX_PX = 48
-
-Point = tuple[float, float]
 
 
 def latency_chart(series: RunSeries, intervals: Sequence[Interval], objective_s: float | None) -> str:
@@ -26,47 +20,47 @@ def latency_chart(series: RunSeries, intervals: Sequence[Interval], objective_s:
     """
     tops_s = [interval.latency_s_p99 for interval in intervals if interval.latency_s_p99]
     highest_s = max([*tops_s, 1.12 * (objective_s or 0.0), 1e-4]) * 1.05
-    x, y = _time_axis(series), _upward(round_top(highest_s, 6))
+    x, y = _time_axis(series), upward(round_top(highest_s, 6))
     dots: dict[str, list[Point]] = {"good": [], "late": [], "lost": []}
     for at_s, latency_s, outcome in zip(series.arrival_at_s, series.latency_s, series.outcome, strict=True):
         kind = "lost"
         if outcome is Outcome.SERVED:
             kind = "good" if objective_s is None or latency_s <= objective_s else "late"
         dots[kind].append((x.px(at_s), y.px(latency_s)))
-    parts = [_scatter(points, kind) for kind, points in dots.items()]
+    parts = [scatter(points, kind) for kind, points in dots.items()]
     for name in ("p50", "p99"):
         values_s = [getattr(interval, f"latency_s_{name}") for interval in intervals]
-        parts.append(_line(_middles(intervals, values_s, x, y), name))
+        parts.append(line(_middles(intervals, values_s, x, y), name))
     if objective_s is not None:
         at_px = y.px(objective_s)
         parts.append(f'<line class="objective" x1="{x.from_px}" x2="{x.to_px}" y1="{at_px:.1f}" y2="{at_px:.1f}"/>')
-    axes = _axes(x, y, lambda value: duration_text(value, y.high), "latency", _seconds)
-    return _svg("Latency of each request over time", axes + "".join(parts))
+    frame = axes(x, y, lambda value: duration_text(value, y.high), "latency", seconds_text)
+    return svg("Latency of each request over time", frame + "".join(parts))
 
 
 def rate_chart(series: RunSeries, intervals: Sequence[Interval]) -> str:
     """Arrivals per second over time as an area, and those served within the objective as a line."""
     rates = [interval.arrivals / interval.span_s for interval in intervals]
     good = [interval.good / interval.span_s for interval in intervals]
-    x, y = _time_axis(series), _upward(round_top(max([*rates, 1.0]) * 1.05, 5))
+    x, y = _time_axis(series), upward(round_top(max([*rates, 1.0]) * 1.05, 5))
     corners: list[Point] = []
     for interval, rate in zip(intervals, rates, strict=True):
         corners += [(x.px(interval.start_s), y.px(rate)), (x.px(interval.end_s), y.px(rate))]
     area = [(x.px(0.0), y.px(0.0)), *corners, (x.px(series.duration_s), y.px(0.0))]
-    parts = f'<path class="area" d="{_path(area)}Z"/>' + _line([corners], "edge")
-    parts += _line(_middles(intervals, good, x, y), "p50")
-    return _svg("Requests per second over time", _axes(x, y, number_text, "requests per second", _seconds) + parts)
+    parts = f'<path class="area" d="{path(area)}Z"/>' + line([corners], "edge")
+    parts += line(_middles(intervals, good, x, y), "p50")
+    return svg("Requests per second over time", axes(x, y, number_text, "requests per second", seconds_text) + parts)
 
 
 def batch_chart(series: RunSeries, intervals: Sequence[Interval]) -> str:
     """The batch size each request was served in, and the mean over batches per interval."""
-    x, y = _time_axis(series), _upward(round_top(max([*series.batch_size, 4]) * 1.05, 5))
+    x, y = _time_axis(series), upward(round_top(max([*series.batch_size, 4]) * 1.05, 5))
     points = [
         (x.px(at_s), y.px(size)) for at_s, size in zip(series.arrival_at_s, series.batch_size, strict=True) if size > 0
     ]
     means = [interval.batch_size_mean for interval in intervals]
-    parts = _scatter(points, "good") + _line(_middles(intervals, means, x, y), "p99")
-    return _svg("Batch size over time", _axes(x, y, number_text, "batch size", _seconds) + parts)
+    parts = scatter(points, "good") + line(_middles(intervals, means, x, y), "p99")
+    return svg("Batch size over time", axes(x, y, number_text, "batch size", seconds_text) + parts)
 
 
 def batch_histogram(series: RunSeries) -> str:
@@ -78,8 +72,8 @@ def batch_histogram(series: RunSeries) -> str:
     for size, count in counts.items():
         first = (size - 1) // width * width + 1
         bars[first] = bars.get(first, 0.0) + count / total
-    x = Axis(0.5, largest + 0.5 if width == 1 else largest + width, _LEFT_PX, WIDTH_PX - _RIGHT_PX)
-    y = _upward(round_top(max([*bars.values(), 0.01]) * 1.05, 5))
+    x = across(0.5, largest + 0.5 if width == 1 else largest + width)
+    y = upward(round_top(max([*bars.values(), 0.01]) * 1.05, 5))
     parts = []
     for first, share in bars.items():
         middle_px = (x.px(first - 0.5) + x.px(first - 0.5 + width)) / 2
@@ -89,56 +83,12 @@ def batch_histogram(series: RunSeries) -> str:
             f'<rect class="bar" x="{middle_px - bar_px / 2:.1f}" y="{y.px(share):.1f}" width="{bar_px:.1f}" '
             f'height="{y.from_px - y.px(share):.1f}"><title>batch of {label}: {share_text(share)}</title></rect>'
         )
-    axes = _axes(x, y, lambda value: f"{value * 100:.3g} %", "share of batches", number_text, "batch size")
-    return _svg("Share of batches by size", axes + "".join(parts))
+    frame = axes(x, y, lambda value: f"{value * 100:.3g} %", "share of batches", number_text, "batch size")
+    return svg("Share of batches by size", frame + "".join(parts))
 
 
 def _time_axis(series: RunSeries) -> Axis:
-    return Axis(0.0, series.duration_s, _LEFT_PX, WIDTH_PX - _RIGHT_PX)
-
-
-def _upward(high: float) -> Axis:
-    return Axis(0.0, high, HEIGHT_PX - _BOTTOM_PX, _TOP_PX)
-
-
-def _seconds(value: float) -> str:
-    return f"{value:.6g}"
-
-
-def _axes(
-    x: Axis, y: Axis, y_text: Callable[[float], str], y_title: str, x_text: Callable[[float], str], x_title: str = ""
-) -> str:
-    parts = []
-    for value in y.ticks(6):
-        at_px = y.px(value)
-        parts.append(
-            f'<line class="grid" x1="{x.from_px}" x2="{x.to_px}" y1="{at_px:.1f}" y2="{at_px:.1f}"/>'
-            f'<text x="{x.from_px - 8}" y="{at_px + 4:.1f}" text-anchor="end">{escape(y_text(value))}</text>'
-        )
-    for value in x.ticks(10):
-        at_px = x.px(value)
-        parts.append(
-            f'<line class="tick" x1="{at_px:.1f}" x2="{at_px:.1f}" y1="{y.from_px}" y2="{y.from_px + 5}"/>'
-            f'<text x="{at_px:.1f}" y="{y.from_px + 18}" text-anchor="middle">{escape(x_text(value))}</text>'
-        )
-    middle_px = (y.from_px + y.to_px) / 2
-    parts.append(
-        f'<line class="tick" x1="{x.from_px}" x2="{x.to_px}" y1="{y.from_px}" y2="{y.from_px}"/>'
-        f'<text class="title" x="{(x.from_px + x.to_px) / 2}" y="{HEIGHT_PX - 6}" text-anchor="middle">'
-        f"{escape(x_title or 'seconds since the start')}</text>"
-        f'<text class="title" transform="translate(12 {middle_px}) rotate(-90)" text-anchor="middle">'
-        f"{escape(y_title)}</text>"
-    )
-    return "".join(parts)
-
-
-def _scatter(points: Iterable[Point], kind: str) -> str:
-    cells = {(round(x_px / _CELL_PX), round(y_px / _CELL_PX)): (x_px, y_px) for x_px, y_px in points}
-    kept = list(cells.values())
-    if len(kept) > _DOTS_MAX:
-        kept = [kept[number * len(kept) // _DOTS_MAX] for number in range(_DOTS_MAX)]
-    # A line of no length with round ends is a dot; one path of them is far smaller than as many circles.
-    return f'<path class="dots {kind}" d="{"".join(f"M{x:.0f} {y:.1f}h0" for x, y in kept)}"/>' if kept else ""
+    return across(0.0, series.duration_s)
 
 
 def _middles(intervals: Sequence[Interval], values: Sequence[float | None], x: Axis, y: Axis) -> list[list[Point]]:
@@ -150,19 +100,3 @@ def _middles(intervals: Sequence[Interval], values: Sequence[float | None], x: A
         else:
             stretches[-1].append((x.px((interval.start_s + interval.end_s) / 2), y.px(value)))
     return stretches
-
-
-def _line(stretches: Iterable[Sequence[Point]], kind: str) -> str:
-    d = "".join(_path(points) if len(points) > 1 else _path([*points, *points]) for points in stretches if points)
-    return f'<path class="line {kind}" d="{d}"/>' if d else ""
-
-
-def _path(points: Sequence[Point]) -> str:
-    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
-
-
-def _svg(label: str, content: str) -> str:
-    return (
-        f'<svg viewBox="0 0 {WIDTH_PX} {HEIGHT_PX}" role="img" aria-label="{escape(label)}"><title>{escape(label)}'
-        f"</title>{content}</svg>"
-    )

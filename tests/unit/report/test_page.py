@@ -7,8 +7,9 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from sojourn.domain.request import Outcome
-from sojourn.report.chart import HEIGHT_PX, WIDTH_PX, batch_chart, batch_histogram, latency_chart, rate_chart
+from sojourn.report.chart import batch_chart, batch_histogram, latency_chart, rate_chart
 from sojourn.report.page import RunReport, render
+from sojourn.report.plot import HEIGHT_PX, WIDTH_PX
 from sojourn.report.series import RunSeries, intervals_of
 from sojourn.workload.arrivals import poisson
 
