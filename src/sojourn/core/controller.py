@@ -10,6 +10,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
+from sojourn.core.agenda import Agenda
 from sojourn.core.fleet import Deployment, Fleet, Member
 from sojourn.core.pool import UNBOUNDED, Pool
 from sojourn.core.scaler import FIRST_WISH, Scaler
@@ -62,6 +63,10 @@ class Controller:
         self._fleet = Fleet(self._pool)
         self._sharing = Sharing(self._fleet, PressurePolicy())
         self._deployments: dict[str, Deployment] = {}
+        self._agenda = Agenda(self._deployments)
+        self._short: dict[str, Deployment] = {}  # those with fewer replicas than they should have
+        self._is_scarce = False
+        self._last_number = 0
         # A start takes processor time from serving: not more at once than there are cores.
         self._starts_at_once = max(int(min(capacity.cpus, 1e6)), _STARTS_AT_ONCE_MIN)
         self._look_at_s = inf
@@ -152,12 +157,20 @@ class Controller:
             max(self._pool.most_of(claim_of(settings)), 1),
         )
         scaler.min_replicas = self._floor(settings.name, claim_of(settings), settings.min_replicas)
-        self._deployments[settings.name] = Deployment(settings, scaler, Succession(self._rng), FIRST_WISH)
+        self._last_number += 1
+        self._deployments[settings.name] = deployment = Deployment(
+            settings, claim_of(settings), scaler, Succession(self._rng), FIRST_WISH, self._last_number
+        )
+        self._sharing.enter(deployment)
+        self._agenda.put(deployment, now_s)
 
     def _function_removed(self, event: FunctionRemoved, now_s: float, actions: list[ControllerAction]) -> None:  # noqa: ARG002
         deployment = self._deployments[event.function]
+        if not deployment.is_removed:
+            self._sharing.leave(deployment)
         deployment.is_removed = True
         deployment.target = 0
+        self._short.pop(event.function, None)
         for member in self._fleet.living(event.function):
             self._drain(member, actions)
         self._forget_if_gone(event.function)
@@ -166,7 +179,7 @@ class Controller:
         deployment = self._deployments.get(event.report.function)
         if deployment is not None:
             deployment.scaler.demand_reported(event.report, now_s)
-            deployment.look_at_s = now_s
+            self._agenda.put(deployment, now_s)
 
     def _scale_requested(self, event: ScaleRequested, now_s: float, actions: list[ControllerAction]) -> None:  # noqa: ARG002
         deployment = self._deployments[event.function]
@@ -174,7 +187,7 @@ class Controller:
         if floor is not None:
             floor = self._floor(event.function, deployment.claim, floor)
         deployment.scaler.limit(floor, event.max_replicas)
-        deployment.look_at_s = now_s
+        self._agenda.put(deployment, now_s)
         deployment.is_commanded = True
 
     def _floor(self, name: str, claim: Resources, wanted: int) -> int:
@@ -191,12 +204,12 @@ class Controller:
         member = self._fleet.by_id.get(event.replica_id)
         if member is None or member.state is not ReplicaState.STARTING:
             return  # it was told to stop while it was loading
-        member.signal(ReplicaSignal.BECAME_READY)
+        self._fleet.signal(member, ReplicaSignal.BECAME_READY)
         member.ready_at_s = now_s
         member.is_leased = True
         deployment = self._deployments[member.function]
         deployment.cold_starts += 1
-        deployment.look_at_s = now_s
+        self._agenda.put(deployment, now_s)
         deployment.scaler.became_ready(now_s - member.started_at_s, now_s)
         if deployment.succession.became_ready(now_s):
             actions.append(ResumeStarts(member.function))
@@ -213,10 +226,10 @@ class Controller:
         if member is None:
             return
         was_planned = member.state is ReplicaState.DRAINING
-        member.signal(ReplicaSignal.EXITED)
+        self._fleet.signal(member, ReplicaSignal.EXITED)
         deployment = self._deployments[member.function]
         deployment.replica_seconds_ended += now_s - member.started_at_s
-        deployment.look_at_s = now_s
+        self._agenda.put(deployment, now_s)
         if deployment.is_removed:
             self._forget_if_gone(member.function)
         elif not was_planned:
@@ -227,7 +240,7 @@ class Controller:
         member = self._fleet.by_id.get(event.replica_id)
         if member is None or member.state is not ReplicaState.READY:
             return
-        member.signal(ReplicaSignal.WAS_TOLD_TO_DRAIN)
+        self._fleet.signal(member, ReplicaSignal.WAS_TOLD_TO_DRAIN)
         if event.is_hung:
             member.is_leased = False
             actions.append(StopReplica(member.function, member.replica_id))
@@ -236,6 +249,7 @@ class Controller:
     def _failed(self, member: Member, cause: str, now_s: float, actions: list[ControllerAction]) -> None:
         deployment = self._deployments[member.function]
         deployment.scaler.failed(now_s)
+        self._note_shortage(deployment)
         if deployment.succession.failed(cause, member.ready_at_s, now_s):
             actions.append(SuspendStarts(member.function, cause))
 
@@ -247,7 +261,7 @@ class Controller:
         for member in list(self._fleet.starting()):
             limit_s = self._start_timeout_s(member)
             if now_s >= member.started_at_s + limit_s:
-                member.signal(ReplicaSignal.WAS_TOLD_TO_DRAIN)
+                self._fleet.signal(member, ReplicaSignal.WAS_TOLD_TO_DRAIN)
                 actions.append(StopReplica(member.function, member.replica_id))
                 cause = f"not ready within {limit_s:g} s; raise start_timeout_s if it needs longer"
                 self._failed(member, cause, now_s, actions)
@@ -259,16 +273,19 @@ class Controller:
 
     def _settle(self, now_s: float, actions: list[ControllerAction]) -> None:
         """Ask what is wanted where something happened, share the pool, and start and drain accordingly."""
-        deployments = [deployment for deployment in self._deployments.values() if not deployment.is_removed]
-        for deployment in deployments:
-            if deployment.look_at_s <= now_s:
-                self._ask(deployment, now_s)
-        targets = self._sharing.targets(deployments, now_s)
-        for deployment in deployments:
-            self._aim(deployment, targets[deployment.settings.name], actions)
+        concerned = self._agenda.take_due(now_s)
+        for deployment in concerned:
+            self._ask(deployment, now_s)
+        was_scarce, self._is_scarce = self._is_scarce, self._sharing.is_scarce()
+        if self._is_scarce or was_scarce:
+            concerned = [deployment for deployment in self._deployments.values() if not deployment.is_removed]
+        targets = self._sharing.targets(concerned, now_s) if self._is_scarce else {}
+        for deployment in concerned:
+            self._aim(deployment, targets.get(deployment.settings.name, deployment.wish.replicas), actions)
             self._drain_surplus(deployment, actions)
-        for deployment in deployments:
-            self._start_missing(deployment, now_s, actions)
+        if self._short:
+            for deployment in sorted(self._short.values(), key=lambda each: each.number):
+                self._start_missing(deployment, now_s, actions)
 
     def _ask(self, deployment: Deployment, now_s: float) -> None:
         """What does a function want now, and when is it to be asked again without a reason?"""
@@ -276,8 +293,8 @@ class Controller:
         starting = self._fleet.of(name, ReplicaState.STARTING)
         ages_s = tuple(now_s - member.started_at_s for member in starting)
         ready = len(self._fleet.of(name, ReplicaState.READY))
-        deployment.wish = deployment.scaler.wish(ready, ages_s, now_s)
-        deployment.look_at_s = deployment.scaler.next_look_at_s(ready + len(starting), now_s)
+        self._sharing.wish(deployment, deployment.scaler.wish(ready, ages_s, now_s))
+        self._agenda.put(deployment, deployment.scaler.next_look_at_s(ready + len(starting), now_s))
 
     def _aim(self, deployment: Deployment, target: int, actions: list[ControllerAction]) -> None:
         before, wish = deployment.target, deployment.wish
@@ -305,10 +322,19 @@ class Controller:
             living.sort(key=lambda m: (m.state is ReplicaState.STARTING, m.replica_id), reverse=True)
             for member in living[:surplus]:
                 self._drain(member, actions)
+        self._note_shortage(deployment)
+
+    def _note_shortage(self, deployment: Deployment) -> None:
+        """Remember whether a function has fewer replicas than it should have."""
+        name = deployment.settings.name
+        if len(self._fleet.living(name)) < deployment.target and not deployment.is_removed:
+            self._short[name] = deployment
+        else:
+            self._short.pop(name, None)
 
     def _drain(self, member: Member, actions: list[ControllerAction]) -> None:
         order = DrainReplica if member.is_leased else StopReplica
-        member.signal(ReplicaSignal.WAS_TOLD_TO_DRAIN)
+        self._fleet.signal(member, ReplicaSignal.WAS_TOLD_TO_DRAIN)
         actions.append(order(member.function, member.replica_id))
 
     def _start_missing(self, deployment: Deployment, now_s: float, actions: list[ControllerAction]) -> None:
@@ -317,22 +343,18 @@ class Controller:
             return
         name = deployment.settings.name
         missing = deployment.target - len(self._fleet.living(name))
-        starting = sum(1 for _ in self._fleet.starting())
-        for _ in range(min(missing, self._starts_at_once - starting)):
+        for _ in range(min(missing, self._starts_at_once - len(self._fleet.starting()))):
             if not self._pool.has_room(deployment.claim):
-                return  # what drains will make room; its exit brings us here again
+                break  # what drains will make room; its exit brings us here again
             member, gpus = self._fleet.start(deployment, now_s)
             actions.append(StartReplica(name, member.replica_id, gpus))
+        self._note_shortage(deployment)
 
     def _next_look_at_s(self, now_s: float) -> float:
-        earliest = inf
-        for name, deployment in self._deployments.items():
-            if deployment.is_removed:
-                continue
-            earliest = min(earliest, deployment.look_at_s)
-            start_after_s = deployment.succession.start_after_s
-            if start_after_s > now_s and len(self._fleet.living(name)) < deployment.target:
-                earliest = min(earliest, start_after_s)
+        earliest = self._agenda.next_at_s()
+        for deployment in self._short.values():
+            if deployment.succession.start_after_s > now_s:
+                earliest = min(earliest, deployment.succession.start_after_s)
         for member in self._fleet.starting():
             earliest = min(earliest, member.started_at_s + self._start_timeout_s(member))
         return earliest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection
 from math import inf
 
 import msgspec
@@ -12,7 +12,7 @@ from sojourn.core.scaler import Scaler, Wish
 from sojourn.core.succession import Succession
 from sojourn.domain.function import FunctionSettings
 from sojourn.domain.replica import ReplicaSignal, ReplicaState, next_state
-from sojourn.domain.resources import Resources, claim_of
+from sojourn.domain.resources import Resources
 from sojourn.domain.scaling import ScalingDecision
 
 
@@ -26,23 +26,21 @@ class Member(msgspec.Struct):
     ready_at_s: float | None = None
     is_leased: bool = False
 
-    def signal(self, signal: ReplicaSignal) -> None:
-        """Move on in the life cycle."""
-        self.state = next_state(self.state, signal)
-
 
 class Deployment(msgspec.Struct):
     """One function the controller looks after.
 
     `wish` is how many replicas it wants, asked again at `look_at_s` or when something happens to it;
-    `target` is how many it should have: as many as it wants and the pool allows. `is_commanded`: an operator
-    has just set its bounds.
+    `target` is how many it should have: as many as it wants and the pool allows. `claim` is what each replica claims,
+    `number` the order of deployment. `is_commanded`: an operator has just set its bounds.
     """
 
     settings: FunctionSettings
+    claim: Resources
     scaler: Scaler
     succession: Succession
     wish: Wish
+    number: int = 0
     look_at_s: float = -inf
     is_commanded: bool = False
     target: int = 0
@@ -50,11 +48,6 @@ class Deployment(msgspec.Struct):
     replica_seconds_ended: float = 0.0
     cold_starts: int = 0
     last_decision: ScalingDecision | None = None
-
-    @property
-    def claim(self) -> Resources:
-        """What one of its replicas claims."""
-        return claim_of(self.settings)
 
 
 class Fleet:
@@ -68,6 +61,7 @@ class Fleet:
         self.pool = pool
         self.by_id: dict[int, Member] = {}
         self._by_function: dict[str, dict[int, Member]] = {}
+        self._starting: dict[int, Member] = {}
         self._last_id = 0
 
     def start(self, deployment: Deployment, now_s: float) -> tuple[Member, tuple[int, ...]]:
@@ -75,14 +69,21 @@ class Fleet:
         self._last_id += 1
         name = deployment.settings.name
         gpus = self.pool.take(self._last_id, deployment.claim)
-        member = self.by_id[self._last_id] = Member(self._last_id, name, now_s)
+        member = self.by_id[self._last_id] = self._starting[self._last_id] = Member(self._last_id, name, now_s)
         self._by_function.setdefault(name, {})[self._last_id] = member
         return member, gpus
+
+    def signal(self, member: Member, signal: ReplicaSignal) -> None:
+        """A replica moves on in its life cycle."""
+        member.state = next_state(member.state, signal)
+        if member.state is not ReplicaState.STARTING:
+            self._starting.pop(member.replica_id, None)
 
     def remove(self, replica_id: int) -> Member | None:
         """A replica's process is gone; None if it is unknown."""
         member = self.by_id.pop(replica_id, None)
         if member is not None:
+            self._starting.pop(replica_id, None)
             self.pool.release(replica_id)
             members = self._by_function[member.function]
             del members[replica_id]
@@ -99,14 +100,15 @@ class Fleet:
         """Replicas of a function that take work or will, oldest first."""
         return self.of(function, ReplicaState.STARTING, ReplicaState.READY)
 
-    def starting(self) -> Iterator[Member]:
-        """All replicas that are starting."""
-        return (member for member in self.by_id.values() if member.state is ReplicaState.STARTING)
+    def starting(self) -> Collection[Member]:
+        """All replicas that are starting, oldest first."""
+        return self._starting.values()
 
     def check(self) -> None:
         """Assert that indexes, states and the pool agree."""
         listed = {i: m for members in self._by_function.values() for i, m in members.items()}
         assert listed == self.by_id
+        assert self._starting == {i: m for i, m in listed.items() if m.state is ReplicaState.STARTING}
         assert all(m.is_leased or m.state is not ReplicaState.READY for m in self.by_id.values())
         assert all(m.state is not ReplicaState.STOPPED for m in self.by_id.values())
         self.pool.check(self.by_id)

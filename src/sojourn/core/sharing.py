@@ -8,6 +8,7 @@ from math import inf
 from msgspec.structs import replace
 
 from sojourn.core.fleet import Deployment, Fleet
+from sojourn.core.scaler import Wish
 from sojourn.domain.resources import Resources
 from sojourn.policy.allocation.port import AllocationPolicy, Demand
 
@@ -16,6 +17,8 @@ _RATE_WINDOW_S = 10.0
 _TURN_S = 2.0
 _TURN_STARTS = 10.0
 _TURN_SHARE = 0.25
+# Sharing takes longer the more functions there are: with a thousand it is not done again for each report of each.
+_PAUSE_PER_FUNCTION_S = 0.0005
 
 
 class Sharing:
@@ -38,17 +41,44 @@ class Sharing:
         self._shared_at_s = -inf
         self._waiting_since_s: dict[str, float] = {}  # with work and without a replica
         self._turn_until_s: dict[str, float] = {}
+        self._wanted: dict[Resources, int] = {}  # replicas wanted, by claim
+
+    def wish(self, deployment: Deployment, wish: Wish) -> None:
+        """A function wants this from now on."""
+        self._want(deployment.claim, wish.replicas - deployment.wish.replicas)
+        deployment.wish = wish
+
+    def enter(self, deployment: Deployment) -> None:
+        """A function is new; its wish counts."""
+        self._want(deployment.claim, deployment.wish.replicas)
+
+    def leave(self, deployment: Deployment) -> None:
+        """A function is going; its wish counts no more."""
+        self._want(deployment.claim, -deployment.wish.replicas)
+
+    def _want(self, claim: Resources, change: int) -> None:
+        if change:
+            self._wanted[claim] = self._wanted.get(claim, 0) + change
+            if not self._wanted[claim]:
+                del self._wanted[claim]
+
+    def is_scarce(self) -> bool:
+        """Whether all that is wanted does not fit the pool together."""
+        total = Resources()
+        for claim, count in self._wanted.items():
+            total = total.plus(claim, count)
+        if not total.fits(self._fleet.pool.capacity):
+            return True
+        self._waiting_since_s.clear()
+        self._turn_until_s.clear()
+        self._shared_at_s = -inf
+        return False
 
     def targets(self, deployments: Sequence[Deployment], now_s: float) -> dict[str, int]:
-        """How many replicas each function is to have: what it wants if all that fits together."""
-        total = Resources()
-        for each in deployments:
-            total = total.plus(each.claim, each.wish.replicas)
-        if total.fits(self._fleet.pool.capacity):
-            self._waiting_since_s.clear()
-            self._turn_until_s.clear()
-            self._shared_at_s = -inf
-            return {each.settings.name: each.wish.replicas for each in deployments}
+        """How many replicas each function is to have of a scarce pool."""
+        pause_s = _PAUSE_PER_FUNCTION_S * len(deployments)
+        if len(self._shares) == len(deployments) and now_s < self._shared_at_s + pause_s:
+            return self._shares
         wishes = {
             each.settings.name: (each.wish.replicas, each.scaler.min_replicas, each.wish.is_idle)
             for each in deployments

@@ -12,7 +12,7 @@ from sojourn.core.scaler import FIRST_WISH, Scaler
 from sojourn.core.succession import Succession
 from sojourn.domain.function import FunctionSettings
 from sojourn.domain.replica import ReplicaSignal, ReplicaState
-from sojourn.domain.resources import Resources
+from sojourn.domain.resources import Resources, claim_of
 from sojourn.policy.keepalive.catalogue import keepalive_policy
 from sojourn.policy.scaling.catalogue import scaling_policy
 
@@ -20,7 +20,7 @@ from sojourn.policy.scaling.catalogue import scaling_policy
 def deployment(name: str, **options) -> Deployment:
     settings = FunctionSettings(name=name, **options)
     scaler = Scaler(settings, scaling_policy(settings.scaling, settings), keepalive_policy(settings.keepalive), 9)
-    return Deployment(settings, scaler, Succession(Random(1)), FIRST_WISH)
+    return Deployment(settings, claim_of(settings), scaler, Succession(Random(1)), FIRST_WISH)
 
 
 @pytest.fixture
@@ -44,9 +44,9 @@ def test_what_drains_holds_its_claim_until_it_is_gone(fleet):
     """A replica that was told to go takes no work, but its cores are free only when its process has ended."""
     a = deployment("a")
     members = [fleet.start(a, 0.0)[0] for _ in range(3)]
-    members[0].signal(ReplicaSignal.BECAME_READY)
+    fleet.signal(members[0], ReplicaSignal.BECAME_READY)
     members[0].is_leased = True
-    members[1].signal(ReplicaSignal.WAS_TOLD_TO_DRAIN)
+    fleet.signal(members[1], ReplicaSignal.WAS_TOLD_TO_DRAIN)
     assert [m.replica_id for m in fleet.living("a")] == [1, 3]
     assert [m.replica_id for m in fleet.starting()] == [3]
     assert [m.replica_id for m in fleet.of("a", ReplicaState.DRAINING)] == [2]
@@ -68,6 +68,6 @@ def test_an_unknown_replica_is_gone_already(fleet):
 def test_check_sees_a_replica_that_serves_without_a_lease(fleet):
     """The invariant can fail: ready and not leased is nobody's."""
     member, _ = fleet.start(deployment("a"), 0.0)
-    member.signal(ReplicaSignal.BECAME_READY)
+    fleet.signal(member, ReplicaSignal.BECAME_READY)
     with pytest.raises(AssertionError):
         fleet.check()
