@@ -44,18 +44,18 @@ from sojourn.domain.event import (
     StartsSuspended,
     Tick,
 )
-from sojourn.domain.resources import claim_of
 from sojourn.sim.arrival import Arrival, Arriving
 from sojourn.sim.fate import Fates
+from sojourn.sim.fleet import Happening, ModelledFleet
 from sojourn.sim.machines import Machines
-from sojourn.sim.replica import ModelledService, ModelledStart
+from sojourn.sim.mishap import Mishap
+from sojourn.sim.replica import ModelledService
 from sojourn.sim.result import SimulationResult
 from sojourn.sim.site import Site
 from sojourn.sim.timeline import Timeline
 from sojourn.slo.monitor import Monitor
 
 Observer = Callable[[object, float, list[object]], None]
-_Happening = DispatcherEvent | ControllerEvent
 # What is done first at one instant: what happened, then (outside the heap) arrivals, then wake-ups.
 _EVENT: Final = 0
 _CONTROLLER_WAKE: Final = 2
@@ -95,13 +95,11 @@ class Simulation:
         self._controller = controller
         self._rng = rng
         self._observe = observe
-        self._machines = machines
-        self._fates = fates
+        self._fleet = ModelledFleet(machines, fates, rng, self._post)
         self._sites: dict[str, Site] = {}
         self._first = dispatcher.settings.name
-        self._heap: list[tuple[float, int, int, Site | None, _Happening | None]] = []
+        self._heap: list[tuple[float, int, int, Site | None, Happening | None]] = []
         self._order = 0
-        self._alive: dict[int, Site] = {}  # by replica
         self._controller_armed_at_s = inf
         self._open = 0  # requests that have come and not ended
         self._stalls: list[tuple[float, float]] = []
@@ -133,8 +131,8 @@ class Simulation:
 
     # ---- what is to happen
 
-    def at(self, at_s: float, event: _Happening, function: str = "") -> None:
-        """Let `event` happen at `at_s`; an event for a dispatcher concerns `function`, or the first one."""
+    def at(self, at_s: float, event: Happening, function: str = "") -> None:
+        """Let `event` happen at `at_s`; an event for a dispatcher concerns `function`, or the first one, a mishap all."""
         self._post(at_s, self._sites[function or self._first], event)
 
     def kill(self, at_s: float, replica_id: int, function: str = "") -> None:
@@ -146,7 +144,7 @@ class Simulation:
         """Let the server stand still: what happens meanwhile is seen when it goes on, in its order. In order of time."""
         self._stalls.append((at_s, at_s + duration_s))
 
-    def _post(self, at_s: float, site: Site, event: _Happening) -> None:
+    def _post(self, at_s: float, site: Site, event: Happening) -> None:
         self._order += 1
         heappush(self._heap, (at_s, _EVENT, self._order, site, event))
 
@@ -195,7 +193,7 @@ class Simulation:
             else:
                 return last_s
 
-    def _take(self, head: tuple[float, int, int, Site | None, _Happening | None]) -> None:
+    def _take(self, head: tuple[float, int, int, Site | None, Happening | None]) -> None:
         """Do what stands at the top of the heap."""
         at_s, kind, _, site, event = head
         if kind == _EVENT:
@@ -267,31 +265,20 @@ class Simulation:
         event = RequestArrived(request_id, arrival.body_bytes, arrival.priority, arrival.client_timeout_s)
         self._step_dispatcher(site, event, now_s)
 
-    def _happen(self, site: Site, event: _Happening, now_s: float) -> None:
+    def _happen(self, site: Site, event: Happening, now_s: float) -> None:
         if isinstance(event, _OF_A_REPLICA):
-            if event.replica_id not in self._alive:
+            if event.replica_id not in self._fleet:
                 return  # it died before
             if isinstance(event, ReplicaExited):
-                self._gone(event.replica_id, now_s)
+                self._fleet.gone(event.replica_id, now_s)
             elif isinstance(event, ReplicaReady):
-                self._ready(site, event.replica_id, now_s)
-        if isinstance(event, DispatcherEvent):
+                self._fleet.ready(site, event.replica_id, now_s)
+        if isinstance(event, Mishap):
+            self._fleet.befall(event, now_s)
+        elif isinstance(event, DispatcherEvent):
             self._step_dispatcher(site, event, now_s)
         else:
             self._step_controller(event, now_s)
-
-    def _ready(self, site: Site, replica_id: int, now_s: float) -> None:
-        if self._machines is not None:
-            self._machines.started(replica_id)
-        lifetime_s = site.lifetime_s()
-        if lifetime_s < inf:
-            self._post(now_s + lifetime_s, site, ReplicaLost(replica_id))
-            self._post(now_s + lifetime_s, site, ReplicaExited(replica_id, "died"))
-
-    def _gone(self, replica_id: int, now_s: float) -> None:
-        if self._machines is not None:
-            self._machines.remove(replica_id, now_s)
-        self._alive.pop(replica_id).replica_gone(replica_id, now_s)
 
     # ---- the controller
 
@@ -304,7 +291,7 @@ class Simulation:
             site = self._sites[action.function]
             match action:
                 case StartReplica(replica_id=replica_id):
-                    self._start(site, replica_id, now_s)
+                    self._fleet.start(site, replica_id, now_s)
                 case LeaseReplica(replica_id=replica_id):
                     self._step_dispatcher(site, ReplicaLeased(replica_id), now_s)
                 case DrainReplica(replica_id=replica_id):
@@ -318,23 +305,6 @@ class Simulation:
                 case RecordScaling(decision=decision):
                     site.result.decisions.append((now_s, decision))
         self._arm_controller()
-
-    def _start(self, site: Site, replica_id: int, now_s: float) -> None:
-        self._alive[replica_id] = site
-        site.replica_started(replica_id, now_s)
-        start = self._how_it_starts(site, replica_id, now_s)
-        outcome = ReplicaExited(replica_id, start.cause) if start.cause else ReplicaReady(replica_id)
-        self._post(now_s + start.duration_s, site, outcome)
-
-    def _how_it_starts(self, site: Site, replica_id: int, now_s: float) -> ModelledStart:
-        number = len(site.result.starts)
-        if self._machines is None:
-            return site.service.start(number, self._rng)
-        place = self._machines.place(replica_id, site.name, claim_of(site.dispatcher.settings), now_s)
-        if place is None:
-            return ModelledStart(0.0, "no single machine has room for its claim")
-        start = site.service.start(number, self._rng, is_forked=place.is_forked)
-        return ModelledStart(start.duration_s * self._machines.crowding(place.machine), start.cause)
 
     # ---- a dispatcher
 
@@ -353,27 +323,13 @@ class Simulation:
                 self._open -= 1
                 site.ended(action, now_s)
             elif type(action) is DispatchBatch:
-                self._run_batch(site, action, now_s)
+                self._fleet.run(site, action, now_s)
             elif isinstance(action, ReturnLease):
                 self._step_controller(LeaseReturned(action.replica_id), now_s)
             elif isinstance(action, SuspectReplica):
                 self._step_controller(ReplicaSuspected(action.replica_id, action.cause, action.is_hung), now_s)
             else:
                 assert isinstance(action, CancelBatch)  # a modelled call runs to its end
-
-    def _run_batch(self, site: Site, action: DispatchBatch, now_s: float) -> None:
-        replica_id, ids = action.replica_id, action.request_ids
-        answered_s, work_s = site.batch_s(replica_id, ids, now_s)
-        faults = site.faults_of(ids) if site.bad else ()
-        if self._fates is not None:
-            fate = self._fates.of_batch(replica_id, ids, answered_s, now_s)
-            answered_s = fate.duration_s
-            if fate.dies:
-                self._post(now_s + answered_s, site, ReplicaLost(replica_id))
-                self._post(now_s + answered_s, site, ReplicaExited(replica_id, "died in a batch"))
-            if fate.dies or fate.is_lost:
-                return
-        self._post(now_s + answered_s, site, BatchCompleted(replica_id, action.batch_id, faults, work_s))
 
 
 def _merged(
