@@ -1,6 +1,6 @@
 # Everything a newcomer needs. The first call makes .venv and installs into it, once.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check format bench build clean
+.PHONY: help setup demo test test-slow simtest check format bench build clean
 
 BIN := .venv/bin
 READY := .venv/.installed
@@ -27,6 +27,12 @@ test: $(READY) $(PROMETHEUS) ## Run the tests
 
 test-slow: $(READY) $(PROMETHEUS) ## Run the tests that `make test` leaves out
 	@$(BIN)/pytest -m slow
+
+SEEDS ?= 1000
+FIRST ?= 0
+
+simtest: $(READY) ## Play SEEDS seeded worlds full of faults in virtual time, from FIRST on, and check every step
+	@$(BIN)/python tests/simulation/run_seeds.py --seeds $(SEEDS) --first $(FIRST)
 
 check: $(READY) ## Check format, lint, types and import layers
 	@$(BIN)/ruff format --check

@@ -143,8 +143,6 @@ class Site:
             self.result.count(action, self._latency_s, now_s)
         if self.weights:
             self.weights.pop(action.request_id, None)
-        if self.bad:
-            self.bad.discard(action.request_id)
         if self.timeline is not None:
             self._chart(self.timeline, action, max(arrived_at_s, 0.0))
         if self.monitor is not None:
