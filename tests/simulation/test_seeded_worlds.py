@@ -29,6 +29,11 @@ def test_the_same_seed_is_the_same_run():
     assert digests[0] == digests[1] != digests[2]
 
 
+def _play(seeds):
+    for seed in seeds:
+        Watched(draw_world(seed)).run()
+
+
 def _forget_to_end(monkeypatch):
     """What waits past its give-up time is dropped without a word."""
     monkeypatch.setattr(Ledger, "end", lambda self, request, *_: self._backlog.forget(request))
@@ -56,5 +61,4 @@ def test_broken_cores_are_found(monkeypatch, mutation):
     """The invariants can fail: each of these faults in the core is seen within a few seeds."""
     mutation(monkeypatch)
     with pytest.raises((AssertionError, KeyError)):
-        for seed in range(1, 40):
-            Watched(draw_world(seed)).run()
+        _play(range(1, 40))

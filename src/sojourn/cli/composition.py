@@ -73,7 +73,14 @@ class Server:
         launcher = LocalLauncher(output.record, log, settings.fork_server_idle_s)
         history, why_not, offset_s = _open_history(self._state_dir if self._keeps_history else None)
         self._platform = platform = Platform(
-            launcher, run_dir, self.events, output, bounds, _capacity(settings), offset_s=offset_s
+            launcher,
+            run_dir,
+            self.events,
+            output,
+            bounds,
+            _capacity(settings),
+            settings.journal_steps,
+            offset_s=offset_s,
         )
         watch = SLOWatch(platform, self.events, offset_s, history, why_not)
         self._closers.push_async_callback(watch.close)  # after the platform: the last requests count

@@ -29,6 +29,7 @@ _COMMANDS = {
     "slo": ("sojourn.cli.slo:slo", "Are objectives held? Budgets, alerts, causes; export and import."),
     "trace": ("sojourn.cli.trace:trace", "Show where the time of one request went, and why."),
     "logs": ("sojourn.cli.logs:logs", "Show what a function's replicas wrote last."),
+    "journal": ("sojourn.cli.journal:journal", "Get the last decisions for a function, to be played again."),
     "load": ("sojourn.cli.load:load", "Drive a URL with open-loop load and measure honestly."),
     "demo": ("sojourn.cli.demo:demo", "See a real model hold its objective through a burst."),
     "doctor": ("sojourn.cli.doctor:doctor", "Check this machine for what a server needs."),

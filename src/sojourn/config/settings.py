@@ -94,6 +94,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     fork_server_idle_s: float = 300.0
     drain_s: float = 30.0
     stall_s: float = 1.0
+    journal_steps: int = 1024
     describe_timeout_s: float = 60.0
 
 
@@ -139,6 +140,9 @@ SETTINGS: dict[str, Setting] = {
     ),
     "drain_s": Setting("Time for admitted requests to end when the server stops.", read_duration_s, 0, 86_400),
     "stall_s": Setting("Standstill of the event loop that is logged.", read_duration_s, 0.05, 3600),
+    "journal_steps": Setting(
+        "Steps kept per function for `sojourn journal`; each takes about half a kilobyte.", read_count, 1, 10_000_000
+    ),
     "describe_timeout_s": Setting("Time to import the served file and describe it.", read_duration_s, 0.1, 3600),
 }
 

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from itertools import islice
+
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from sojourn.control.answers import error_answer, json_answer, unknown_function
 from sojourn.control.asked import whole_number
 from sojourn.control.ports import Insight, Overview
 from sojourn.telemetry.history import HistoryError
+from sojourn.telemetry.journal import Entry
+from sojourn.telemetry.journal_file import JournalHead, journal_lines
 from sojourn.telemetry.request_trace import TraceKind
 
 REQUESTS_DEFAULT = 20
 REQUESTS_MAX = 1000
 _WINDOW_S_MAX = 90 * 24 * 3600
 _ID_SHOWN = 128
+_LINES_AT_ONCE = 64
 
 
 class InsightRoutes:
@@ -36,6 +43,7 @@ class InsightRoutes:
         return [
             Route("/api/v1/functions/{name}/slo", self.slo),
             Route("/api/v1/functions/{name}/slo/history", self.slo_history),
+            Route("/api/v1/functions/{name}/journal", self.journal),
             Route("/api/v1/requests", self.requests),
             Route("/api/v1/requests/{request_id:path}", self.request),
         ]
@@ -59,6 +67,14 @@ class InsightRoutes:
             return _unreadable(request, err)
         return json_answer(history) if history is not None else unknown_function(request, name, self._overview)
 
+    async def journal(self, request: Request) -> Response:
+        """The last steps of its dispatcher, one JSON line each."""
+        name = request.path_params["name"]
+        found = self._insight.journal(name)
+        if found is None:
+            return unknown_function(request, name, self._overview)
+        return StreamingResponse(_lines_of(*found), headers={"content-type": "application/x-ndjson"})
+
     async def requests(self, request: Request) -> Response:
         """The requests that were kept, the latest first."""
         limit = whole_number(request, "limit", 1, REQUESTS_MAX, REQUESTS_DEFAULT) or REQUESTS_DEFAULT
@@ -79,6 +95,14 @@ class InsightRoutes:
             "sample of the others: /api/v1/requests lists them"
         )
         return error_answer(request, 404, message, "unknown_request")
+
+
+async def _lines_of(head: JournalHead, steps: Sequence[Entry]) -> AsyncIterator[bytes]:
+    """The lines in pieces, so that requests are served in between."""
+    lines = journal_lines(head, steps)
+    while piece := b"".join(islice(lines, _LINES_AT_ONCE)):
+        yield piece
+        await asyncio.sleep(0)
 
 
 def _unreadable(request: Request, err: HistoryError) -> Response:

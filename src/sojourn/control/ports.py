@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from sojourn.slo.status import SLOHistory, SLOStatus
+from sojourn.telemetry.journal import Entry
+from sojourn.telemetry.journal_file import JournalHead
 from sojourn.telemetry.request_trace import RequestTrace, TraceKind, TraceSummary
 from sojourn.telemetry.status import FunctionDetail, FunctionSnapshot, FunctionStatus
 
@@ -44,6 +46,9 @@ class Insight(Protocol):
         Raises:
             HistoryError: The history cannot be read.
         """
+
+    def journal(self, function: str) -> tuple[JournalHead, list[Entry]] | None:
+        """The last steps of a function's dispatcher, oldest first; None for an unknown function."""
 
     def request(self, request_id: str) -> RequestTrace | None:
         """All there is to tell of a request; None if it was not kept, or has gone."""

@@ -10,6 +10,8 @@ from sojourn.domain.trace_context import own_ids
 from sojourn.runtime.slo_view import SLOView
 from sojourn.slo.status import SLOHistory, SLOStatus
 from sojourn.telemetry.explain import summary_of, trace_of
+from sojourn.telemetry.journal import Entry
+from sojourn.telemetry.journal_file import JournalHead
 from sojourn.telemetry.log import utc_text
 from sojourn.telemetry.request_trace import RequestTrace, TraceKind, TraceSummary
 
@@ -39,6 +41,7 @@ class Insight:
         ring: EventRing,
         clock: Callable[[], float] = monotonic,
     ) -> None:
+        self._services = services
         self._slo = SLOView(services, watch, clock)
         self._watch = watch
         self._traces = traces
@@ -59,6 +62,17 @@ class Insight:
             HistoryError: The history cannot be read.
         """
         return await self._slo.history(function, window_s)
+
+    def journal(self, function: str) -> tuple[JournalHead, list[Entry]] | None:
+        """The last steps of a function's dispatcher; None for an unknown function. Writing them out may take a while."""
+        service = self._services.get(function)
+        if service is None:
+            return None
+        journal = service.journal
+        head = JournalHead(
+            function=function, revision=service.revision, settings=service.manifest.settings, dropped=journal.dropped
+        )
+        return head, journal.tail(len(journal))
 
     def request(self, request_id: str) -> RequestTrace | None:
         """All there is to tell of a request; None if it was not kept, or has gone."""

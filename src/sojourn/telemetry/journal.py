@@ -22,18 +22,25 @@ class Journal:
         ValueError: `capacity` is not positive.
     """
 
-    __slots__ = ("_entries",)
+    __slots__ = ("_entries", "appended")
 
     def __init__(self, capacity: int = 1024) -> None:
         if capacity < 1:
             raise ValueError(f"capacity must be >= 1 step, not {capacity}")
         self._entries: deque[Entry] = deque(maxlen=capacity)
+        self.appended = 0  # steps ever recorded
 
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def dropped(self) -> int:
+        """Steps that fell out; with none the journal can be replayed from the start."""
+        return self.appended - len(self._entries)
+
     def append(self, now_s: float, event: Any, actions: Sequence[Any]) -> None:
         """Record one step."""
+        self.appended += 1
         self._entries.append((now_s, event, actions))
 
     def tail(self, n: int) -> list[Entry]:
