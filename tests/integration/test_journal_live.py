@@ -37,7 +37,9 @@ def test_a_production_journal_is_played_again_step_by_step(tmp_path):
         items = [-1.0 if number % 40 == 7 else 99.0 if number == 150 else 0.5 for number in range(300)]
         with ThreadPoolExecutor(12) as pool:
             statuses = [answer.status for answer in pool.map(lambda item: server.call("naps", item), items)]
-        done = CliRunner().invoke(journal_command, ["naps", "--output", str(path), "--admin-url", server.admin.geturl()])
+        done = CliRunner().invoke(
+            journal_command, ["naps", "--output", str(path), "--admin-url", server.admin.geturl()]
+        )
         assert done.exit_code == 0, done.output
         missing = server.ask("/api/v1/functions/nobody/journal")
     assert missing.status == 404

@@ -165,7 +165,7 @@ class Simulation:
             limit_s: Virtual time at which to stop even if work is left, in seconds.
         """
         for site in self._sites.values():
-            site.transient_s = transient_s
+            site.begin(transient_s)
             self._step_controller(FunctionDeployed(site.dispatcher.settings), 0.0)
         last_s = self._drive(_merged(arrivals, self._sites), limit_s)
         for name, site in self._sites.items():
@@ -188,7 +188,11 @@ class Simulation:
             elif arrival is not None and arrives_at_s <= limit_s:
                 request_id += 1
                 last_s = arrives_at_s
-                self._arrive(arrival[1], request_id, self._shown_s(arrives_at_s), arrival[2])
+                if self._stalls:
+                    arrives_at_s = self._shown_s(arrives_at_s)
+                else:
+                    self.now_s = arrives_at_s
+                self._arrive(arrival[1], request_id, arrives_at_s, arrival[2])
                 arrival = next(pending, None)
             else:
                 return last_s
@@ -254,7 +258,10 @@ class Simulation:
 
     def _arrive(self, site: Site, request_id: int, now_s: float, arrival: Arrival | None) -> None:
         self._open += 1
-        site.arrived(request_id, now_s)
+        if site.is_plain:
+            site.result.sent += 1
+        else:
+            site.arrived(request_id, now_s)
         if arrival is None:
             self._step_dispatcher(site, RequestArrived(request_id), now_s)
             return
@@ -309,18 +316,25 @@ class Simulation:
     # ---- a dispatcher
 
     def _step_dispatcher(self, site: Site, event: DispatcherEvent, now_s: float) -> None:
-        actions = site.dispatcher.step(event, now_s)
+        dispatcher = site.dispatcher
+        actions = dispatcher.step(event, now_s)
         self.steps += 1
         if self._observe is not None:
             self._observe(event, now_s, list(actions))
         if actions:
             self._carry_out(site, actions, now_s)
-        self._arm(site)
+        # As `_arm`, here and not there: it is looked at after each step of each request.
+        wake_at_s, report_at_s = dispatcher.next_wake_at_s, dispatcher.reporter.due_at_s
+        if wake_at_s is None or report_at_s < wake_at_s:
+            wake_at_s = report_at_s
+        if wake_at_s < site.armed_at_s:
+            self._arm(site)
 
     def _carry_out(self, site: Site, actions: list[DispatcherAction], now_s: float) -> None:
+        ended = 0
         for action in actions:
             if type(action) is Finish:
-                self._open -= 1
+                ended += 1
                 site.ended(action, now_s)
             elif type(action) is DispatchBatch:
                 self._fleet.run(site, action, now_s)
@@ -330,6 +344,7 @@ class Simulation:
                 self._step_controller(ReplicaSuspected(action.replica_id, action.cause, action.is_hung), now_s)
             else:
                 assert isinstance(action, CancelBatch)  # a modelled call runs to its end
+        self._open -= ended
 
 
 def _merged(

@@ -28,7 +28,7 @@ class Site:
     """
 
     __slots__ = (
-        "_latency_s", "_paces", "_rng", "armed_at_s", "bad", "dispatcher", "living", "monitor", "name", "result", "service",
+        "_latency_s", "_paces", "_rng", "armed_at_s", "bad", "dispatcher", "is_plain", "living", "monitor", "name", "result", "service",
         "timeline", "transient_s", "weights",
     )  # fmt: skip
 
@@ -50,6 +50,7 @@ class Site:
         self.armed_at_s = inf  # for when a wake-up of the dispatcher stands in the heap
         self.living = 0
         self.transient_s = 0.0
+        self.is_plain = False  # an arrival is only to be counted
         self.weights: dict[int, float] = {}  # of requests that are not of weight 1
         self.bad: set[int] = set()  # requests for which the function raises
         self._rng = rng
@@ -127,6 +128,11 @@ class Site:
 
     # ---- requests
 
+    def begin(self, transient_s: float) -> None:
+        """The run begins; requests that arrive before `transient_s` do not count."""
+        self.transient_s = transient_s
+        self.is_plain = not transient_s and self.timeline is None and not self.service.item_failure
+
     def arrived(self, request_id: int, now_s: float) -> None:
         """A request came."""
         if self.service.item_failure and self._rng.random() < self.service.item_failure:
@@ -138,13 +144,20 @@ class Site:
 
     def ended(self, action: Finish, now_s: float) -> None:
         """A request ended."""
-        arrived_at_s = now_s - action.latency_s
-        if arrived_at_s >= self.transient_s - _ROUNDING_S:
+        if self.is_plain and action.outcome is Outcome.SERVED:  # as `SimulationResult.count`, which is most of them
+            result, latency_s = self.result, action.latency_s
+            result.outcomes[Outcome.SERVED] += 1
+            result.latencies_s.append(latency_s)
+            if latency_s <= self._latency_s:
+                result.within_slo += 1
+            else:
+                result.misses.append(now_s)
+        elif now_s - action.latency_s >= self.transient_s - _ROUNDING_S:
             self.result.count(action, self._latency_s, now_s)
         if self.weights:
             self.weights.pop(action.request_id, None)
         if self.timeline is not None:
-            self._chart(self.timeline, action, max(arrived_at_s, 0.0))
+            self._chart(self.timeline, action, max(now_s - action.latency_s, 0.0))
         if self.monitor is not None:
             self._monitor(self.monitor, action, now_s)
 
