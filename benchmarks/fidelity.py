@@ -1,0 +1,198 @@
+"""Does the simulator tell what a real server does? The same arrivals, live and in virtual time, side by side.
+
+An emulated accelerator (5 ms + 0.5 ms x b, noise 10 %, b <= 32, 99 % < 50 ms) is measured by `sojourn profile`; what that found
+makes the modelled replicas. Then Poisson arrivals, bursts and a ramp go to a real server with real processes, and to the
+simulator; and a step to a server that scales. Compared are the share in time, p50 and p99, the mean batch and the replica time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from statistics import median
+from typing import NamedTuple
+
+import harness
+
+from sojourn.cli.replica_use import replica_use
+from sojourn.config.profile_file import read_profile
+from sojourn.core.controller import Controller
+from sojourn.core.dispatcher import Dispatcher
+from sojourn.domain.function import FunctionSettings
+from sojourn.domain.objective import parse_slo
+from sojourn.domain.resources import Resources
+from sojourn.loadgen.options import LoadOptions
+from sojourn.loadgen.result import summarize
+from sojourn.loadgen.run import run_load
+from sojourn.loadgen.target import parse_target
+from sojourn.policy.batching.catalogue import batching_policy
+from sojourn.report.statistics import LatencyQuantiles
+from sojourn.sim.driver import Simulation
+from sojourn.sim.from_profile import service_of
+from sojourn.sim.replica import ModelledService
+from sojourn.workload.arrivals import on_off, poisson, steps
+
+ALPHA_S, BETA_S, JITTER, BATCH_MAX = 0.0005, 0.005, 0.1, 32
+OBJECTIVE = parse_slo("99% < 50ms")
+LEAD_S = 5.0  # a server is ready before the load begins
+BAR = 0.10
+ATTEMPTS_MAX = 4
+
+
+class Shape(NamedTuple):
+    """One kind of arrivals; `replicas` is the ceiling, and where it is above 1 the function scales by itself."""
+
+    name: str
+    replicas: int = 1
+
+    def arrivals_s(self, duration_s: float, seed: int) -> list[float]:
+        """Instants, the same for both."""
+        rng = Random(f"{self.name} {seed}")  # noqa: S311 - repeatable
+        if self.name == "poisson":
+            return list(poisson(900.0, duration_s, rng))
+        if self.name == "bursts":
+            return list(on_off(450.0, duration_s, rng, on_share=0.4, period_s=2.0, phases="fixed"))
+        if self.name == "ramp":
+            pieces = 10
+            return list(steps([(100.0 + 1200.0 * piece / pieces, duration_s / pieces) for piece in range(pieces)], rng))
+        return list(steps([(200.0, duration_s / 3), (2000.0, duration_s / 3), (200.0, duration_s / 3)], rng))
+
+
+SHAPES = (Shape("poisson"), Shape("bursts"), Shape("ramp"), Shape("step, scaling", 4))
+
+
+class Seen(NamedTuple):
+    """What one side came to."""
+
+    within: float
+    p50_s: float
+    p99_s: float
+    batch_mean: float
+    replica_seconds: float
+
+
+def measured_service(budget_s: float, folder: Path) -> ModelledService:
+    """What `sojourn profile` finds out about the accelerator, on the server's core."""
+    data = folder / "item.json"
+    data.write_text('{"id": 1}\n')
+    output = folder / "accelerator.profile.json"
+    command = [
+        *harness.pinned(harness.SERVER_CORE), sys.executable, "-m", "sojourn.cli.main", "profile",
+        f"{harness.EXAMPLES / 'accelerator.py'}:accelerator",
+        "--data", str(data), "--budget", f"{budget_s:g}s", "--output", str(output), "--json",
+    ]  # fmt: skip
+    subprocess.run(command, env={**os.environ, **environment(1)}, check=True, stdout=subprocess.DEVNULL)
+    return service_of(read_profile(output), largest=BATCH_MAX)
+
+
+def environment(replicas: int) -> dict[str, str]:
+    """The accelerator's variables."""
+    return {
+        "SOJOURN_FN_ALPHA_S": str(ALPHA_S),
+        "SOJOURN_FN_BETA_S": str(BETA_S),
+        "SOJOURN_FN_JITTER": str(JITTER),
+        "SOJOURN_FN_MAX_BATCH": str(BATCH_MAX),
+        "SOJOURN_FN_SLO": str(OBJECTIVE),
+        "SOJOURN_FN_MAX_REPLICAS": str(replicas),
+    }
+
+
+def live(shape: Shape, duration_s: float, seed: int) -> Seen | None:
+    """A real server under these arrivals; None if the load generator was never on time."""
+    for _ in range(ATTEMPTS_MAX):
+        with harness.start_server("accelerator.py", environment(shape.replicas)) as server:
+            before = replica_use(server.admin_url, "accelerator")
+            run = run_load(
+                parse_target(f"{server.url}/functions/accelerator"),
+                shape.arrivals_s(duration_s, seed),
+                lambda index: b'{"id":%d}' % index,
+                options=LoadOptions(connections_max=10_000),
+            )
+            use = replica_use(server.admin_url, "accelerator").since(before)
+        result = summarize(run, duration_s=duration_s, slo=OBJECTIVE)
+        if not result.void:
+            return Seen(
+                result.within_slo or 0.0,
+                result.latency_s.p50 or 0.0,
+                result.latency_s.p99 or 0.0,
+                result.batch_size_mean or 0.0,
+                use.replica_seconds,
+            )
+        print(f"{shape.name}: void, again: {result.void_reason}", file=sys.stderr)
+    return None
+
+
+def simulated(shape: Shape, service: ModelledService, duration_s: float, seed: int) -> Seen:
+    """The same arrivals in virtual time."""
+    settings = FunctionSettings(
+        name="accelerator", slo=OBJECTIVE, max_batch_size=BATCH_MAX, max_replicas=shape.replicas, cpus=0.1
+    )
+    simulation = Simulation(
+        Dispatcher(settings, batching_policy(settings.batching)),
+        Controller(Random(seed), Resources(2.0, 0.0, 2**40)),  # noqa: S311 - repeatable
+        service,
+        Random(seed),  # noqa: S311 - as above
+    )
+    result = simulation.run([LEAD_S + at_s for at_s in shape.arrivals_s(duration_s, seed)])
+    told = LatencyQuantiles.of(sorted(result.latencies_s))
+    return Seen(
+        result.within_share, told.p50 or 0.0, told.p99 or 0.0, result.batch_size_mean, result.replica_seconds - LEAD_S
+    )
+
+
+def middle(rows: Sequence[Seen]) -> Seen:
+    """The median of each figure."""
+    return Seen(*(median(row[field] for row in rows) for field in range(len(Seen._fields))))
+
+
+def off(one: float, other: float) -> float:
+    """How far the simulated figure is from the live one, as a share of the live one."""
+    return abs(other - one) / one if one else abs(other)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--duration", type=float, default=20.0, help="seconds of each run")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each shape, with other arrivals; medians are compared")
+    parser.add_argument("--budget", type=float, default=30.0, help="seconds for the profile")
+    parser.add_argument("--keep", action="store_true", help="write into benchmarks/results instead of results/local")
+    options = parser.parse_args()
+    harness.pin_this_process()
+    with tempfile.TemporaryDirectory() as folder:
+        service = measured_service(options.budget, Path(folder))
+    print(f"profile: {service.alpha_s * 1e3:.3f} ms per item, {service.beta_s * 1e3:.3f} ms per batch", file=sys.stderr)
+    rows, results = [], []
+    for shape in SHAPES:
+        lives = [live(shape, options.duration, seed) for seed in range(1, options.runs + 1)]
+        seeds = [seed for seed, seen in enumerate(lives, start=1) if seen is not None]
+        if not seeds:
+            print(f"{shape.name}: the load generator was never on time; nothing can be said", file=sys.stderr)
+            continue
+        one = middle([seen for seen in lives if seen is not None])
+        other = middle([simulated(shape, service, options.duration, seed) for seed in seeds])
+        distance = {name: off(getattr(one, name), getattr(other, name)) for name in Seen._fields}
+        results.append({"shape": shape.name, "live": one._asdict(), "simulated": other._asdict(), "off": distance})
+        for label, seen in (("live", one), ("simulated", other)):
+            rows.append(
+                [
+                    f"{shape.name}, {label}", f"{seen.within:.4f}", f"{seen.p50_s * 1e3:.1f} ms",
+                    f"{seen.p99_s * 1e3:.1f} ms", f"{seen.batch_mean:.1f}", f"{seen.replica_seconds:.1f}",
+                ]
+            )  # fmt: skip
+        rows.append(["  off by", *(f"{distance[name]:.1%}" for name in Seen._fields)])
+    harness.print_table(["arrivals", "in time", "p50", "p99", "mean batch", "replica-s"], rows)
+    worst = {name: max((row["off"][name] for row in results), default=0.0) for name in ("within", "p99_s")}
+    print(f"bar: in time and p99 within {BAR:.0%}; worst: in time {worst['within']:.1%}, p99 {worst['p99_s']:.1%}")
+    kept = {"objective": str(OBJECTIVE), "duration_s": options.duration, "runs": options.runs, "shapes": results}
+    print(f"written: {harness.save('fidelity', json.loads(json.dumps(kept)), keep=options.keep)}")
+
+
+if __name__ == "__main__":
+    main()
