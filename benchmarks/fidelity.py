@@ -20,6 +20,7 @@ from statistics import median
 from typing import NamedTuple
 
 import harness
+from sojourn.sim.from_profile import service_of
 
 from sojourn.cli.replica_use import replica_use
 from sojourn.config.profile_file import read_profile
@@ -35,7 +36,6 @@ from sojourn.loadgen.target import parse_target
 from sojourn.policy.batching.catalogue import batching_policy
 from sojourn.report.statistics import LatencyQuantiles
 from sojourn.sim.driver import Simulation
-from sojourn.sim.from_profile import service_of
 from sojourn.sim.replica import ModelledService
 from sojourn.workload.arrivals import on_off, poisson, steps
 
@@ -160,7 +160,9 @@ def off(one: float, other: float) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--duration", type=float, default=20.0, help="seconds of each run")
-    parser.add_argument("--runs", type=int, default=3, help="runs of each shape, with other arrivals; medians are compared")
+    parser.add_argument(
+        "--runs", type=int, default=3, help="runs of each shape, with other arrivals; medians are compared"
+    )
     parser.add_argument("--budget", type=float, default=30.0, help="seconds for the profile")
     parser.add_argument("--keep", action="store_true", help="write into benchmarks/results instead of results/local")
     options = parser.parse_args()

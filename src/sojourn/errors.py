@@ -8,6 +8,7 @@ SojournError
 ├── UnknownFunctionError    an operator named a function that is not deployed
 ├── ProtocolError           bytes on a socket that break the framing or the handshake
 ├── StartError              the server could not start (port in use, state dir locked, ...)
+├── MeasurementError        a function could not be measured: a replica did not start, failed or was too slow
 └── ClientError             a call to a running server did not succeed
 ```
 
@@ -43,6 +44,10 @@ class ProtocolError(SojournError):
 
 class StartError(SojournError):
     """The server could not start; the message names the cause and the remedy."""
+
+
+class MeasurementError(SojournError):
+    """A function could not be measured; the message repeats what its replica said."""
 
 
 class ClientError(SojournError):

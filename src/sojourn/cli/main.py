@@ -31,6 +31,7 @@ _COMMANDS = {
     "logs": ("sojourn.cli.logs:logs", "Show what a function's replicas wrote last."),
     "journal": ("sojourn.cli.journal:journal", "Get the last decisions for a function, to be played again."),
     "load": ("sojourn.cli.load:load", "Drive a URL with open-loop load and measure honestly."),
+    "profile": ("sojourn.cli.profile:profile", "Measure a function's service times and cold starts for simulation."),
     "demo": ("sojourn.cli.demo:demo", "See a real model hold its objective through a burst."),
     "doctor": ("sojourn.cli.doctor:doctor", "Check this machine for what a server needs."),
 }

@@ -76,6 +76,11 @@ class LocalLauncher:
         replica = self._replicas.get(replica_id)
         return None if replica is None else replica.pid
 
+    def is_forked(self, replica_id: int) -> bool:
+        """Whether a replica that has not ended was forked from a process that had imported the code."""
+        replica = self._replicas.get(replica_id)
+        return replica is not None and replica.is_forked
+
     def memory_bytes(self, replica_id: int) -> int | None:
         """Memory a replica takes, with shared pages divided among those who share them, in bytes; None if unknown.
 

@@ -66,6 +66,11 @@ class LocalReplica:
         return None if self._process is None else self._process.pid
 
     @property
+    def is_forked(self) -> bool:
+        """Whether its process was forked from one that had imported the code."""
+        return self._forked_at_s is not None
+
+    @property
     def is_told_to_end(self) -> bool:
         """Whether it was asked to end and has a time by which it is killed."""
         return self._is_unwanted if self._process is None else self._process.is_told_to_end

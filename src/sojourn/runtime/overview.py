@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,7 @@ class PlatformOverview:
         self._cold_starts = cold_starts
         self._launcher = launcher
         self._alerts = alerts
+        self._directory = str(Path.cwd())
 
     def functions(self) -> list[FunctionStatus]:
         """One row per function, in order of their names."""
@@ -81,6 +83,8 @@ class PlatformOverview:
             output=self._output.tail(name, _OUTPUT_LINES_SHOWN),
             start_failure=self._controller.start_failure(name) or None,
             replica_details=self._replica_details(name),
+            target=manifest.target,
+            working_directory=self._directory,
         )
 
     def with_memory(self, detail: FunctionDetail) -> FunctionDetail:

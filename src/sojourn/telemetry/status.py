@@ -138,6 +138,8 @@ class FunctionDetail(FunctionStatus, frozen=True, kw_only=True):
         output: Last lines the replicas wrote to standard output and error, oldest first.
         start_failure: Why the last replica could not start; None if the last start succeeded.
         replica_details: The replicas one by one, in the order of their numbers.
+        target: What was served: a file path or a module name.
+        working_directory: The server's directory, which relative paths start from.
     """
 
     settings: dict[str, Any]
@@ -146,6 +148,8 @@ class FunctionDetail(FunctionStatus, frozen=True, kw_only=True):
     output: list[str] = []
     start_failure: str | None = None
     replica_details: list[ReplicaStatus] = []
+    target: str = ""
+    working_directory: str = ""
 
 
 def function_status(
@@ -198,6 +202,8 @@ def function_detail(
     output: list[str],
     start_failure: str | None,
     replica_details: Sequence[ReplicaStatus] = (),
+    target: str = "",
+    working_directory: str = "",
 ) -> FunctionDetail:
     """Add what only the detail page shows to a function's row."""
     return FunctionDetail(
@@ -208,4 +214,6 @@ def function_detail(
         output=output,
         start_failure=start_failure,
         replica_details=list(replica_details),
+        target=target,
+        working_directory=working_directory,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,8 @@ def test_describe_shows_schemas_and_settings(sojourn, urls):
     detail = json.loads(sojourn("describe", "double", "--json", "--admin-url", urls[1]).stdout)
     assert detail["settings"]["max_batch_size"] == 8
     assert detail["output_schema"] == {"type": "integer"}
+    assert detail["target"] == "app.py"
+    assert Path(detail["working_directory"], "app.py").is_file()
 
 
 def test_describe_shows_quantities_as_people_read_them(sojourn, urls):

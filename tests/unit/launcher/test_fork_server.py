@@ -33,6 +33,7 @@ def test_the_import_is_paid_once(play):
         assert first.import_s >= 0.05
         assert second.import_s == 0
         assert len(s.notes("import")) == 1
+        assert [s.server.launcher.is_forked(number) for number in (1, 2, 3)] == [True, True, False]
         assert s.notes("load") == [s.server.launcher.pid(1), s.server.launcher.pid(2)]
 
     play(scene)

@@ -1,8 +1,10 @@
 """Whatever happens to a fork server, replicas are had, and nothing is left of it."""
 
+import ctypes
 import os
 import select
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from sojourn.wire.message import Drain, Fatal, Ready
 sys.path.insert(0, str(Path(__file__).parent))
 from fork_scene import HANG_ONCE, is_gone
 from launcher_bench import PATIENCE_S
+
+PR_GET_CHILD_SUBREAPER = 37
 
 
 def test_replicas_outlive_their_fork_server(play):
@@ -133,6 +137,32 @@ def test_without_adoption_replicas_are_plain(play, monkeypatch):
         assert await s.ask(link, "1") == "1"
         assert s.notes("import")[1:] == [s.server.launcher.pid(1)]
         assert "did not make it a child of the server" in s.events("fork_server.refused")[0]["cause"]
+
+    play(scene)
+
+
+def test_orphans_are_ours_before_a_fork_server_hears_of_a_fork(play, monkeypatch):
+    """On a busy machine it has forked before we go on: what it then orphans must not be given to another process."""
+    flags = []
+
+    def is_subreaper():
+        flag = ctypes.c_int(-1)
+        assert ctypes.CDLL(None).prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(flag), 0, 0, 0) == 0
+        return flag.value
+
+    def send_fds(*arguments):
+        flags.append(is_subreaper())
+        return send(*arguments)
+
+    send = socket.send_fds
+    monkeypatch.setattr(socket, "send_fds", send_fds)
+
+    async def scene(s):
+        await s.open()
+        await s.start(1)
+        await s.start(2)
+        assert flags == [1, 1]
+        assert is_subreaper() == 0, "only while a fork is under way"
 
     play(scene)
 
