@@ -24,7 +24,7 @@ from sojourn.loadgen.options import LoadOptions
 from sojourn.loadgen.result import LATE_SHARE_MAX, LoadResult, summarize
 from sojourn.loadgen.run import run_load
 from sojourn.loadgen.target import Target, parse_target
-from sojourn.workload.spec import KINDS, parse_arrivals
+from sojourn.workload.spec import arrivals_listed, parse_arrivals
 
 _BARE_DURATION = re.compile(r"\s*(\d+(\.\d*)?|\.\d+)\s*[a-zA-Zµ]+\s*")
 _JSON_LINES_MAX = 1_000_000
@@ -43,7 +43,14 @@ _VOID, _OBJECTIVE_MISSED = 1, 3
     show_default=True,
     help="Length of the arrivals, such as 30 or 2m.",
 )
-@click.option("--arrivals", default="poisson", show_default=True, metavar="KIND", help=f"One of {', '.join(KINDS)}.")
+@click.option(
+    "--arrivals",
+    default="poisson",
+    show_default=True,
+    metavar="KIND",
+    help=f"One of {arrivals_listed()}, with parameters if need be, such as diurnal:swing=0.6,period=5m; "
+    "`sojourn workload kinds` lists them.",
+)
 @click.option("--data", type=click.Path(path_type=Path), help="File with one JSON item, or one per line, sent in turn.")
 @click.option("--body", metavar="TEXT", help="One request body as text.")
 @click.option("--content-type", default="application/json", show_default=True, help="Of the request bodies.")

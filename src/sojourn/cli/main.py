@@ -32,6 +32,7 @@ _COMMANDS = {
     "journal": ("sojourn.cli.journal:journal", "Get the last decisions for a function, to be played again."),
     "load": ("sojourn.cli.load:load", "Drive a URL with open-loop load and measure honestly."),
     "profile": ("sojourn.cli.profile:profile", "Measure a function's service times and cold starts for simulation."),
+    "workload": ("sojourn.cli.workload:workload", "Measure recorded traffic; list the kinds of arrivals."),
     "demo": ("sojourn.cli.demo:demo", "See a real model hold its objective through a burst."),
     "doctor": ("sojourn.cli.doctor:doctor", "Check this machine for what a server needs."),
 }

@@ -13,6 +13,7 @@ from random import Random
 from typing import Literal
 
 from sojourn.errors import ConfigurationError
+from sojourn.workload.bounds import check_duration, check_rate, fault_unless, refuse_faults
 
 Phases = Literal["exponential", "fixed"]
 
@@ -28,15 +29,15 @@ def poisson(rate_per_s: float, duration_s: float, rng: Random) -> Iterator[float
     Raises:
         ConfigurationError: A value is out of range.
     """
-    _check_rate(rate_per_s)
-    _check_duration(duration_s)
-    return _poisson_between(0.0, duration_s, rate_per_s, rng)
+    check_rate(rate_per_s)
+    check_duration(duration_s)
+    return poisson_between(0.0, duration_s, rate_per_s, rng)
 
 
 def constant(rate_per_s: float, duration_s: float) -> Iterator[float]:
     """Evenly spaced arrivals, the first at zero; burstiness 0. Arguments as in `poisson`."""
-    _check_rate(rate_per_s)
-    _check_duration(duration_s)
+    check_rate(rate_per_s)
+    check_duration(duration_s)
     # A hair of tolerance, so that 0.1 s at 30/s is three arrivals whatever the rounding.
     count = math.ceil(rate_per_s * duration_s - 1e-9)
     return (number / rate_per_s for number in range(count))
@@ -68,8 +69,8 @@ def on_off(
     Raises:
         ConfigurationError: A value is out of range.
     """
-    _check_rate(rate_per_s)
-    _check_duration(duration_s)
+    check_rate(rate_per_s)
+    check_duration(duration_s)
     _check_cycle(on_share, period_s, phases)
     return _on_off(rate_per_s, duration_s, rng, on_share, period_s, phases)
 
@@ -87,7 +88,7 @@ def burstiness_of_on_off(
         lambda = m/s, a = 1/(sP), b = 1/((1-s)P). Fixed: second moment of X + N (1-s) P, where X is
         exponential with rate m/s and N counts the off phases it crosses from a uniform start.
     """
-    _check_rate(rate_per_s)
+    check_rate(rate_per_s)
     _check_cycle(on_share, period_s, phases)
     per_period = rate_per_s * period_s
     off_squared = (1 - on_share) ** 2
@@ -111,25 +112,35 @@ def steps(pieces: Sequence[tuple[float, float]], rng: Random) -> Iterator[float]
     if not pieces:
         raise ConfigurationError("steps: give at least one (rate_per_s, duration_s) piece")
     for rate_per_s, duration_s in pieces:
-        _check_rate(rate_per_s)
-        _check_duration(duration_s)
+        check_rate(rate_per_s)
+        check_duration(duration_s)
     return _steps(list(pieces), rng)
+
+
+def poisson_between(start_s: float, end_s: float, rate_per_s: float, rng: Random) -> Iterator[float]:
+    """Poisson arrivals in one stretch of a run; the caller has checked the values.
+
+    Args:
+        start_s: Where the stretch begins, in seconds.
+        end_s: Where it ends; nothing arrives at it or later.
+        rate_per_s: Arrival rate within it, >= 0.
+        rng: Source of chance.
+    """
+    if rate_per_s == 0:
+        return
+    # What `rng.expovariate` computes, to the bit, without a call of ours per arrival.
+    random, log = rng.random, math.log
+    at_s = start_s - log(1.0 - random()) / rate_per_s
+    while at_s < end_s:
+        yield at_s
+        at_s -= log(1.0 - random()) / rate_per_s
 
 
 def _steps(pieces: list[tuple[float, float]], rng: Random) -> Iterator[float]:
     began_at_s = 0.0
     for rate_per_s, duration_s in pieces:
-        yield from _poisson_between(began_at_s, began_at_s + duration_s, rate_per_s, rng)
+        yield from poisson_between(began_at_s, began_at_s + duration_s, rate_per_s, rng)
         began_at_s += duration_s
-
-
-def _poisson_between(start_s: float, end_s: float, rate_per_s: float, rng: Random) -> Iterator[float]:
-    if rate_per_s == 0:
-        return
-    at_s = start_s + rng.expovariate(rate_per_s)
-    while at_s < end_s:
-        yield at_s
-        at_s += rng.expovariate(rate_per_s)
 
 
 def _on_off(
@@ -137,7 +148,7 @@ def _on_off(
 ) -> Iterator[float]:
     on_s, off_s = on_share * period_s, (1 - on_share) * period_s
     if off_s == 0:
-        yield from _poisson_between(0.0, duration_s, rate_per_s, rng)
+        yield from poisson_between(0.0, duration_s, rate_per_s, rng)
         return
     is_on = rng.random() < on_share
     # What is left of the phase the run begins in: a memoryless rest, or a uniform place in a fixed phase.
@@ -146,30 +157,19 @@ def _on_off(
     began_at_s = 0.0
     while began_at_s < duration_s:
         if is_on:
-            yield from _poisson_between(began_at_s, min(ends_at_s, duration_s), rate_per_s / on_share, rng)
+            yield from poisson_between(began_at_s, min(ends_at_s, duration_s), rate_per_s / on_share, rng)
         is_on = not is_on
         began_at_s = ends_at_s
         mean_s = on_s if is_on else off_s
         ends_at_s += rng.expovariate(1 / mean_s) if phases == "exponential" else mean_s
 
 
-def _check_rate(rate_per_s: float) -> None:
-    if not 0 <= rate_per_s < math.inf:
-        raise ConfigurationError(f"the arrival rate must be a number of requests per second >= 0, not {rate_per_s!r}")
-
-
-def _check_duration(duration_s: float) -> None:
-    if not 0 < duration_s < math.inf:
-        raise ConfigurationError(f"the duration must be a number of seconds > 0, not {duration_s!r}")
-
-
 def _check_cycle(on_share: float, period_s: float, phases: str) -> None:
-    faults = []
-    if not 0 < on_share <= 1:
-        faults.append(f"on_share must be in (0, 1], not {on_share!r}")
-    if not 0 < period_s < math.inf:
-        faults.append(f"period_s must be > 0 seconds, not {period_s!r}")
-    if phases not in {"exponential", "fixed"}:
-        faults.append(f'phases must be "exponential" or "fixed", not {phases!r}')
-    if faults:
-        raise ConfigurationError("on/off arrivals: " + "; ".join(faults))
+    refuse_faults(
+        "on/off arrivals",
+        [
+            fault_unless(0 < on_share <= 1, "on_share", "in (0, 1]", on_share),
+            fault_unless(0 < period_s < math.inf, "period_s", "> 0 seconds", period_s),
+            fault_unless(phases in {"exponential", "fixed"}, "phases", '"exponential" or "fixed"', phases),
+        ],
+    )
