@@ -12,6 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from server import PATIENCE_S, Server, children_of, is_alive, wait_until
 
+from sojourn.calibrate.line import Point, fitted_line, steady_mean
 from sojourn.cli.main import run
 from sojourn.config.profile_file import read_profile
 
@@ -29,11 +30,12 @@ class Slow:
         time.sleep(0.05)
 
     def __call__(self, numbers: list[int]) -> list[int]:
-        end_at_s = time.monotonic() + 0.02 + 0.002 * len(numbers)
+        begun_at_s = time.monotonic()
+        end_at_s = begun_at_s + 0.02 + 0.002 * len(numbers)
         while (left_s := end_at_s - time.monotonic()) > 0:
             time.sleep(left_s)
         with open("calls.log", "a") as log:
-            log.write(f"{len(numbers)}\\n")
+            log.write(f"{len(numbers)} {time.monotonic() - begun_at_s}\\n")
         return numbers
 
 
@@ -99,10 +101,19 @@ def profiled(capfd):
     return command
 
 
-def test_known_times_are_found_again(folder, profiled):
-    """Line, jitter and starts of a function that sleeps for a time that is known.
+def known_line(log):
+    """The line through the times that the function saw."""
+    by_size = {}
+    for line in log.read_text().splitlines():
+        size, duration_s = line.split()
+        by_size.setdefault(int(size), []).append(float(duration_s))
+    return fitted_line([Point(size, steady_mean(seen_s)) for size, seen_s in by_size.items()])
 
-    Its profile is on standard output and in the file.
+
+def test_known_times_are_found_again(folder, profiled):
+    """Line, jitter and starts of a function that sleeps for a time that is known; on standard output and in the file.
+
+    A sleep may last longer on a busy machine, so what is known is what the function itself saw.
     """
     code, out, errors = profiled("app.py:slow", "--budget", "3500ms", "--starts", "1", "--json")
     assert code == 0, errors
@@ -111,12 +122,13 @@ def test_known_times_are_found_again(folder, profiled):
     assert (profile.name, profile.slo, profile.max_batch_size, profile.slots) == ("slow", "99% < 100ms", 12, 1)
     assert not profile.is_partial
     (one,) = profile.by_threads
-    assert one.alpha_s == pytest.approx(ALPHA_S, rel=0.15)
-    assert one.beta_s == pytest.approx(BETA_S, rel=0.15)
+    seen = known_line(folder / "calls.log")
+    assert one.alpha_s == pytest.approx(seen.alpha_s, rel=0.15)
+    assert one.beta_s == pytest.approx(seen.beta_s, rel=0.15)
     assert [row.size for row in one.sizes] == [1, 2, 3, 4, 6, 8, 12]
     assert all(row.p50_s >= BETA_S + ALPHA_S * row.size for row in one.sizes)
     assert one.ratio_quantiles[0] <= 1.01
-    assert 0 < one.overhead_s < BETA_S
+    assert one.around_call_s(1) > 0
     assert one.memory_bytes > 2**20
     (first,), (further,) = profile.cold_starts.first, profile.cold_starts.further
     assert profile.cold_starts.are_further_forked
