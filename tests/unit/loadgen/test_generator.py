@@ -238,7 +238,7 @@ def test_a_server_gone_in_mid_run_fails_the_rest_and_the_run_ends():
 
 def test_patience_ends_and_the_connection_is_dropped():
     """A request that is never answered is failed by timeout; those after it are served on other connections."""
-    run, server = drive(lambda number, _: None if number == 3 else reply(), SOON, timeout_s=0.3)
+    run, server = drive(lambda number, _: None if number == 3 else reply(), SOON, timeout_s=2.0)
     result = summarize(run, duration_s=1)
     assert outcomes(run) == {"served": 39, "failed": 1}
     assert result.failures.timeouts == 1
