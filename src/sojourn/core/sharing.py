@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -19,6 +20,14 @@ _TURN_STARTS = 10.0
 _TURN_SHARE = 0.25
 # Sharing takes longer the more functions there are: with a thousand it is not done again for each report of each.
 _PAUSE_PER_FUNCTION_S = 0.0005
+
+
+class _Wished(NamedTuple):
+    """What a share was decided for: replicas wanted, whether only to be kept warm, floor and ceiling."""
+
+    replicas: int
+    is_idle: bool
+    limits: tuple[int, int]
 
 
 class Sharing:
@@ -37,7 +46,7 @@ class Sharing:
         self._fleet = fleet
         self._allocation = allocation
         self._shares: dict[str, int] = {}  # the last answer, for whom and when
-        self._shared_for: dict[str, tuple[int, int, bool]] = {}
+        self._shared_for: dict[str, _Wished] = {}
         self._shared_at_s = -inf
         self._waiting_since_s: dict[str, float] = {}  # with work and without a replica
         self._turn_until_s: dict[str, float] = {}
@@ -76,14 +85,14 @@ class Sharing:
 
     def targets(self, deployments: Sequence[Deployment], now_s: float) -> dict[str, int]:
         """How many replicas each function is to have of a scarce pool."""
-        pause_s = _PAUSE_PER_FUNCTION_S * len(deployments)
-        if len(self._shares) == len(deployments) and now_s < self._shared_at_s + pause_s:
-            return self._shares
         wishes = {
-            each.settings.name: (each.wish.replicas, each.scaler.min_replicas, each.wish.is_idle)
+            each.settings.name: _Wished(
+                each.wish.replicas, each.wish.is_idle, (each.scaler.min_replicas, each.scaler.max_replicas)
+            )
             for each in deployments
         }
-        if wishes != self._shared_for or now_s >= self._shared_at_s + _SHARED_AGAIN_S:
+        pause_s = _SHARED_AGAIN_S if wishes == self._shared_for else _PAUSE_PER_FUNCTION_S * len(deployments)
+        if _limits(wishes) != _limits(self._shared_for) or now_s >= self._shared_at_s + pause_s:
             self._shares = self._shared(deployments, now_s)
             self._shared_for, self._shared_at_s = wishes, now_s
         return self._shares
@@ -147,6 +156,11 @@ class Sharing:
             latency_s=scaler.latency_s,
             cold_start_s=scaler.cold_start_s,
         )
+
+
+def _limits(wishes: dict[str, _Wished]) -> dict[str, tuple[int, int]]:
+    """Floors and ceilings: what an operator sets takes effect at once."""
+    return {name: wished.limits for name, wished in wishes.items()}
 
 
 def _turn_s(deployment: Deployment) -> float:

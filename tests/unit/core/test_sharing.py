@@ -10,7 +10,14 @@ import pytest
 from sojourn.core.controller import Controller
 from sojourn.domain.action import DrainReplica, StartReplica, StopReplica
 from sojourn.domain.demand import DemandReport
-from sojourn.domain.event import DemandReported, FunctionDeployed, LeaseReturned, ReplicaExited, ReplicaReady
+from sojourn.domain.event import (
+    DemandReported,
+    FunctionDeployed,
+    LeaseReturned,
+    ReplicaExited,
+    ReplicaReady,
+    ScaleRequested,
+)
 from sojourn.domain.function import FunctionSettings
 from sojourn.domain.resources import Resources
 
@@ -114,3 +121,12 @@ def test_one_place_is_given_not_all_of_them():
     world.run(STEP_S)
     assert world.replicas()["e"] == 1
     assert sum(world.replicas().values()) == 4
+
+
+def test_what_an_operator_sets_takes_effect_at_once_in_a_scarce_pool():
+    """A floor and a ceiling set at the very instant at which the pool was shared."""
+    world = World(2, a={}, b={}, c={})
+    world.post(ScaleRequested("a", min_replicas=2))
+    assert (world.controller.target("a"), world.controller.target("b")) == (2, 0)
+    world.post(ScaleRequested("a", min_replicas=0, max_replicas=1))
+    assert world.controller.target("a") <= 1
