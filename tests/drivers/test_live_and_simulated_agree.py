@@ -53,7 +53,7 @@ class CountingCaller:
         assert body == b"r"
         self._ends.append("answered")
 
-    def refuse(self, fault, message, status, retry_after_s) -> None:
+    def refuse(self, fault, message, status, retry_after_s, timing=b"") -> None:
         self._ends.append(str(fault))
 
 

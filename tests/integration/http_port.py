@@ -52,7 +52,7 @@ class EchoService:
         self.cancelled.append(request_number)
         self.changed.set()
 
-    def refused_at_the_door(self, fault, caller):
+    def refused_at_the_door(self, fault, caller, message):
         """Note a request that was refused before it came here."""
         self.at_the_door.append(fault)
         self.named_at_the_door.append((caller.name(), caller.trace))

@@ -283,6 +283,8 @@ def test_a_client_that_leaves_cancels_all_its_requests_at_once(is_reset):
                 client.writer.write_eof()
             await port.service.until(lambda: port.service.at_the_door)
             assert port.service.cancelled == [1, 2]
+            names = {submitted[0].name() for submitted in port.service.submitted[:2]}
+            assert len(names - {""}) == 2, "each is found later by an id of its own"
             assert port.service.at_the_door == [Fault.CLIENT_GONE]  # it was still sending its third
             for number in (1, 2, 3):
                 port.service.answer(number)

@@ -5,6 +5,7 @@ import re
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from sojourn.domain.request import Fault, Priority
@@ -354,5 +355,38 @@ def test_addresses_that_cannot_be_had_are_explained():
                 with pytest.raises(StartError, match=text) as caught:
                     await Gateway(Routes()).start(host, number)
                 assert "--" in str(caught.value)
+
+    run(scene)
+
+
+def test_a_call_that_comes_before_the_functions_is_told_to_come_back():
+    """A server that has just started knows no functions yet: 503, not 404; paths that never exist stay unknown."""
+
+    async def scene():
+        async with Port() as port:
+            port.routes.is_filling = True
+            early = await port.one(post(b"1", path=b"/functions/later"))
+            assert (early.status, msgspec.json.decode(early.body)["code"]) == (503, "not_ready")
+            assert int(early.headers[b"retry-after"]) >= 1
+            assert (await port.one(post(b"1", path=b"/nowhere"))).status == 404
+            assert (await port.one(post(b"1"))).status == 200
+            port.routes.is_filling = False
+            assert (await port.one(post(b"1", path=b"/functions/later"))).status == 404
+
+    run(scene)
+
+
+def test_a_failed_answer_tells_its_phases_if_there_are_any():
+    """The header of Server-Timing stands in errors, too; not where nothing was measured."""
+
+    async def scene():
+        async with Port() as port:
+            port.service.is_holding = True
+            for timing in (b"queue;dur=1.000, service;dur=2.000", b""):
+                asking = asyncio.ensure_future(port.one(post(b"1")))
+                port.service.changed.clear()
+                await port.service.changed.wait()
+                port.service.submitted[-1][0].refuse(Fault.FUNCTION_RAISED, "boom", 0, 0.0, timing)
+                assert (await asking).headers.get(b"server-timing", b"") == timing
 
     run(scene)

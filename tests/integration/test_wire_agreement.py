@@ -80,7 +80,7 @@ class Taker:
     def cancel(self, request_number):
         """Nothing waits."""
 
-    def refused_at_the_door(self, fault, caller):
+    def refused_at_the_door(self, fault, caller, message):
         """Not counted here."""
 
 

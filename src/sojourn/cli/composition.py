@@ -97,7 +97,7 @@ class Server:
         )
         self._closers.push_async_callback(admin.close)
         self.admin_url = _url(*await admin.start(settings.admin_host, settings.admin_port))
-        routes = Routes()
+        routes = Routes(is_filling=True)
         bounded = set(Limits.__struct_fields__) & set(ServerSettings.__struct_fields__)
         limits = Limits(**{name: getattr(settings, name) for name in bounded})
         self._gateway = gateway = Gateway(routes, limits, lambda: self._is_open and platform.is_ready())
@@ -111,6 +111,7 @@ class Server:
         watch.start()
         for service in platform.services.values():
             routes.add(service)
+        routes.is_filling = False
         failures = await platform.first_start()
         if failures:
             raise StartError("\n".join(f"function {name!r} cannot start: {cause}" for name, cause in failures.items()))

@@ -84,7 +84,7 @@ def _lines(values: dict[str, Any], depth: int = 0, unit: str = "") -> Iterator[s
 
 def _name_and_unit(key: str) -> tuple[str, str]:
     """The name without the unit that its value is about to show."""
-    if key.startswith("within_"):
+    if key.startswith("within_") or key in {"attainment", "budget_remaining"}:
         return key, "share"
     if key.endswith("_per_s"):
         return key.removesuffix("_per_s"), "rate"
@@ -108,7 +108,7 @@ def _quantity(value: float, unit: str) -> str:
     if unit == "seconds":
         return duration_text(value)
     if unit == "share":
-        return share_text(value)
+        return share_text(value) if value >= 0 else f"{number_text(value * 100)} %"
     if unit == "rate":
         return f"{number_text(value)}/s"
     for name, size in _BYTE_UNITS:

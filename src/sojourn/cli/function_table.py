@@ -21,12 +21,14 @@ Row = dict[str, Any]  # one function as `GET /api/v1/functions` tells it
 _WIDTH_PIPED = 200
 _NAME_CHARACTERS = 20
 _WHOLE_NAMES_FROM_WIDTH = 110
+_SPACE = 2  # between columns
 
 
 class Column(NamedTuple):
     """One column: its heading, its text for a function, and when it is shown.
 
-    `from_width` is the least width of the terminal, in characters; narrower ones do without it.
+    `from_width` is the least width of the terminal, in characters; narrower ones do without it, and so do those in which
+    the columns do not fit as they are: the one with the greatest goes first.
     """
 
     heading: str
@@ -49,8 +51,9 @@ def function_table(width: int, columns: Sequence[Column], functions: Iterable[Ro
     from rich.table import Table  # noqa: PLC0415 (as above)
     from rich.text import Text  # noqa: PLC0415 (as above)
 
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    shown = [column for column in columns if width >= column.from_width]
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, _SPACE, 0, 0))
+    functions = list(functions)
+    shown = _fitting(width, columns, functions)
     for column in shown:
         table.add_column(column.heading, justify="right" if column.is_number else "left", no_wrap=True)
     if width < _WHOLE_NAMES_FROM_WIDTH:
@@ -58,6 +61,22 @@ def function_table(width: int, columns: Sequence[Column], functions: Iterable[Ro
     for function in functions:
         table.add_row(*(Text(column.cell(function), column.style(function)) for column in shown))
     return table
+
+
+def _fitting(width: int, columns: Sequence[Column], functions: Sequence[Row]) -> list[Column]:
+    """The columns a terminal of this width shows without cutting a figure."""
+    shown = [column for column in columns if width >= column.from_width]
+    widths = {
+        column: max([len(column.heading), *(len(column.cell(function)) for function in functions)]) for column in shown
+    }
+    if width < _WHOLE_NAMES_FROM_WIDTH:
+        widths[shown[0]] = min(widths[shown[0]], _NAME_CHARACTERS)
+    while sum(widths[column] + _SPACE for column in shown) - _SPACE > width:
+        dispensable = max(shown, key=lambda column: column.from_width)
+        if not dispensable.from_width:
+            break
+        shown.remove(dispensable)
+    return shown
 
 
 def share_or_dash(value: float | None) -> str:
@@ -125,3 +144,12 @@ def clock_text(at: str) -> str:
         return datetime.fromisoformat(at).astimezone().strftime("%H:%M:%S")
     except ValueError:
         return escaped(at)
+
+
+def instant_text(at: str) -> str:
+    """The same with the day in front if it is not today's."""
+    try:
+        here = datetime.fromisoformat(at).astimezone()
+    except ValueError:
+        return escaped(at)
+    return here.strftime("%H:%M:%S" if here.date() == datetime.now(here.tzinfo).date() else "%d %b %H:%M:%S")

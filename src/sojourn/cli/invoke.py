@@ -50,7 +50,11 @@ def invoke(name: str, data: str | None, url: str, timeout_s: float | None, kind:
         headers["x-request-timeout-seconds"] = f"{timeout_s:.6f}".rstrip("0").rstrip(".")
     wait_s = (timeout_s if timeout_s is not None else 3600.0) + _MARGIN_S
     began_at_s = time.monotonic()
-    answer = call("POST", url, f"/functions/{quote(name, safe='@')}", timeout_s=wait_s, body=body, headers=headers)
+    path = f"/functions/{quote(name, safe='@')}"
+    try:
+        answer = call("POST", url, path, timeout_s=wait_s, body=body, headers=headers)
+    except ClientError as err:
+        raise ClientError(f"{err}\nname another server with --url or SOJOURN_URL") from err
     took_s = time.monotonic() - began_at_s
     if as_json:
         click.echo(json.dumps(_report(answer, took_s), indent=2))

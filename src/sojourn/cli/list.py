@@ -28,6 +28,7 @@ from sojourn.cli.options import admin_url_option, json_option
 def list_functions(as_json: bool, admin_url: str) -> None:  # noqa: FBT001 (click calls by name)
     """List the functions of a running server, with what the last minute was like.
 
+    "within" and "budget" are those of the objective's window; rate, p50 and p99 (of served requests) of the last minute.
     Replicas are shown as "3 +2 -1": three ready, two starting, one draining.
     """
     answer = admin_json(admin_url, "/api/v1/functions")
@@ -63,10 +64,10 @@ _COLUMNS = (
     Column("function", lambda function: function["name"], is_number=False),
     Column("revision", lambda function: function["revision"], is_number=False, from_width=110),
     Column("objective", lambda function: function["slo"] or "-", is_number=False),
-    Column("within", lambda function: share_or_dash(function["within_slo"])),
+    Column("within", lambda function: share_or_dash(function.get("attainment", function["within_slo"]))),
     Column("budget", budget_left, from_width=90, style=budget_style),
     Column("replicas", replicas),
-    Column("queued", lambda function: str(function["queue_depth"])),
+    Column("queued", lambda function: str(function["queue_depth"]), from_width=70),
     Column("served", lambda function: str(function["requests"].get("served", 0)), from_width=100),
     Column(
         "not served",

@@ -55,7 +55,7 @@ def _default_of(name: str) -> str:
 def serve(target: str, config: Path | None, **flags: Any) -> int:
     """Serve every function in TARGET, a Python file (app.py) or module (pkg.module).
 
-    Prints one line on standard output when every function has a ready replica:
+    Prints one line on standard output when every function has a ready replica, or rests without one until it is called:
     ready inference=http://HOST:PORT admin=http://HOST:PORT functions=a,b
 
     SIGTERM and SIGINT finish the requests taken in, then exit 0; a second signal does not wait.

@@ -50,4 +50,4 @@ def import_objectives(file: Path, is_written: bool, is_replacing: bool) -> None:
         target.write_text(merged(before, texts, FILE_NAME, is_replacing=is_replacing), encoding="utf-8")
     except OSError as err:
         raise ClientError(f"{target}: cannot be written ({err.strerror})") from err
-    click.echo(f"{target}: {', '.join(texts)}")
+    click.echo(f"{target}: {', '.join(texts)}; a server of a target without these functions will not start beside it")

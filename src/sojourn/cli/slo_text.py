@@ -8,24 +8,26 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sojourn.cli.function_table import clock_text
-from sojourn.report.axis import duration_text, number_text, share_text
+from sojourn.cli.function_table import instant_text
+from sojourn.report.axis import duration_text, share_text
+from sojourn.report.slo_words import (
+    QUANTILES_NOTE,
+    alert_text,
+    alerts_told,
+    budget_text,
+    burn_text,
+    long_text,
+    notes_of,
+    percent_left,
+    verdict_of,
+)
 from sojourn.slo.alert import AlertState
-from sojourn.slo.status import AlertStatus, HistoryState, SLOStatus
+from sojourn.slo.status import HistoryState, SLOStatus
 from sojourn.telemetry.log import escaped
 
 _BAR_CHARACTERS = 24
 _BAR_CHARACTERS_SHORT = 10
-_DAY_S, _HOUR_S, _MINUTE_S = 86_400.0, 3600.0, 60.0
 _CAUSE_FROM_WIDTH = 120
-
-
-def long_text(value_s: float) -> str:
-    """A long duration with the unit that suits it: "3.2 d", "14 min", "8 s"."""
-    for unit_s, unit in ((_DAY_S, "d"), (_HOUR_S, "h"), (_MINUTE_S, "min")):
-        if value_s >= unit_s:
-            return f"{value_s / unit_s:.3g} {unit}"
-    return duration_text(value_s)
 
 
 def budget_bar(remaining: float, width: int, *, is_plain: bool = False) -> str:
@@ -37,18 +39,6 @@ def budget_bar(remaining: float, width: int, *, is_plain: bool = False) -> str:
         filled = max(filled, 1)
     full, empty = ("#", "-") if is_plain else ("█", "░")
     return full * filled + empty * (width - filled)
-
-
-def percent_left(remaining: float) -> str:
-    """The share of a budget that is left, for people; what is far below zero is told in multiples."""
-    if remaining < -1:
-        return f"spent {1 - remaining:.3g} times over"
-    return f"{remaining * 100:.3g} % left" if remaining >= 0 else f"overspent by {-remaining * 100:.3g} %"
-
-
-def burn_text(burn: float | None) -> str:
-    """A burn rate: "2.1x"; a dash without requests."""
-    return "-" if burn is None else f"{burn:.3g}x"
 
 
 def _budget_style(status: SLOStatus) -> str:
@@ -99,7 +89,7 @@ def story_of(status: SLOStatus, *, is_plain: bool) -> RenderableType:
     """All there is to say of one objective."""
     parts: list[RenderableType] = [_head(status), _verdict(status)]
     parts += _budget_lines(status, is_plain=is_plain)
-    parts += [Text(), _windows(status)]
+    parts += [Text(), _windows(status), Text(QUANTILES_NOTE, "dim")]
     for title, lines in (
         ("alerts", list(_alert_lines(status))),
         ("causes", [Text(f"{cause.sentence} ({cause.requests:,})") for cause in status.causes]),
@@ -116,16 +106,10 @@ def _head(status: SLOStatus) -> Text:
 
 
 def _verdict(status: SLOStatus) -> Text:
-    if not status.total:
-        return Text("no request counted yet: nothing can be said of the objective")
-    share = share_text(status.good / status.total)
-    if status.objective is None:
-        return Text(f"{status.total:,} requests; without an objective nothing is promised")
-    counted = f"{share} of {status.total:,} requests were answered within {duration_text(status.objective.latency_s)}"
-    promised = f"{status.objective.objective * 100:.10g} % were promised"
-    if status.is_met:
-        return Text.assemble(("held", "bold green"), f": {counted}; {promised}")
-    return Text.assemble(("missed", "bold red"), f": {counted}; {promised}")
+    kind, said = verdict_of(status)
+    if kind == "none":
+        return Text(said)
+    return Text.assemble(("held", "bold green") if kind == "met" else ("missed", "bold red"), f": {said}")
 
 
 def _budget_lines(status: SLOStatus, *, is_plain: bool) -> Iterator[Text]:
@@ -133,25 +117,27 @@ def _budget_lines(status: SLOStatus, *, is_plain: bool) -> Iterator[Text]:
     if budget is None:
         return
     bar = budget_bar(budget.remaining_ratio, _BAR_CHARACTERS, is_plain=is_plain)
-    spent = f"{budget.spent:,} bad of {number_text(budget.allowed)} allowed"
-    yield Text.assemble(
-        "budget ", (bar, _budget_style(status)), f" {percent_left(budget.remaining_ratio)} ({spent} so far)"
-    )
+    left = percent_left(budget.remaining_ratio)
+    yield Text.assemble("budget ", (bar, _budget_style(status)), f" {left} ({budget_text(status, budget)})")
     if budget.exhausted_in_s:
         yield Text(f"       burning as now it is used up in {long_text(budget.exhausted_in_s)}")
 
 
 def _windows(status: SLOStatus) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
-    for heading in ("window", "within", "burn", "requests", "p50", "p99"):
+    counted = ("window", "within", "burn", "requests") if status.objective else ("window", "served")
+    for heading in (*counted, "p50", "p99"):
         table.add_column(heading, justify="left" if heading == "window" else "right", no_wrap=True)
     for window in status.windows:
         latency = window.latency_s
+        if status.objective is None:
+            figures = [f"{latency.served:,}" if latency else "-"]
+        else:
+            share = share_text(window.attainment) if window.attainment is not None else "-"
+            figures = [share, burn_text(window.burn_rate), f"{window.total:,}"]
         table.add_row(
-            window.name,
-            share_text(window.attainment) if window.attainment is not None else "-",
-            burn_text(window.burn_rate),
-            f"{window.total:,}",
+            long_text(window.window_s),
+            *figures,
             duration_text(latency.p50) if latency and latency.p50 is not None else "-",
             duration_text(latency.p99) if latency and latency.p99 is not None else "-",
         )
@@ -159,42 +145,14 @@ def _windows(status: SLOStatus) -> Table:
 
 
 def _alert_lines(status: SLOStatus) -> Iterator[Text]:
-    for alert in status.alerts:
-        if alert.state is AlertState.INACTIVE:
-            continue
-        since = f" since {clock_text(alert.since)}" if alert.since else ""
-        style = (
-            "bold red" if alert.state is AlertState.FIRING else "yellow" if alert.state is AlertState.PENDING else ""
-        )
-        yield Text.assemble(
-            (f"{alert.rule} {alert.state.value}", style), f" ({alert.severity.value}){since}{_why(alert)}"
-        )
-
-
-def _why(alert: AlertStatus) -> str:
-    if not alert.factor:
-        return ": what is counted now will be forgotten when the server ends"
-    now = f"{burn_text(alert.long_burn)} and {burn_text(alert.short_burn)}"
-    return f": budget burns at {now} over {long_text(alert.long_s)} and {long_text(alert.short_s)}, limit {alert.factor:g}x"
+    styles = {AlertState.FIRING: "bold red", AlertState.PENDING: "yellow"}
+    for alert in alerts_told(status):
+        style = styles.get(alert.state, "")
+        yield Text.assemble((f"{alert.rule} {alert.state.value}", style), f" {alert_text(alert, instant_text)}")
 
 
 def _notes(status: SLOStatus) -> Iterator[Text]:
-    if status.client_faults or status.cancelled:
-        yield Text(
-            f"left out: {status.client_faults:,} requests with a fault of the client's, "
-            f"{status.cancelled:,} whose client left before the deadline"
-        )
-    for gap in status.gaps:
-        why = (
-            "the server was stopped"
-            if gap.was_planned
-            else "the server was killed: up to 10 s before it are missing, too"
-        )
-        yield Text(f"nothing is known of {long_text(gap.duration_s)} from {escaped(gap.begins_at)}: {why}")
-    whole_s = status.objective.window_s if status.objective else 30 * _DAY_S
-    if status.known_s < whole_s * 0.99:
-        yield Text(f"known so far: {long_text(status.known_s)} of {long_text(whole_s)}")
+    for note in notes_of(status, instant_text):
+        yield Text(escaped(note), "bold red" if note.startswith("the objective cannot be met") else "")
     if status.history.state is HistoryState.FAILING:
         yield Text(f"history is not kept: {escaped(status.history.why)}", "bold red")
-    elif status.history.state is HistoryState.OFF:
-        yield Text("history is kept in memory only: this server has no state directory of its own (--port 0)")

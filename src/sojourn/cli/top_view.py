@@ -23,7 +23,9 @@ from sojourn.cli.function_table import (
 )
 
 _REASON_FROM_WIDTH = 130  # narrower terminals show the reasons below the table
+_REASON_CHARACTERS_MIN = 24  # so do wider ones whose columns leave less than this
 _HEAD_LINES = 4
+_SPACE = 2  # between columns
 _NAME_CHARACTERS, _NAME_CHARACTERS_WIDE = 20, 32
 
 _COLUMNS = (
@@ -60,13 +62,14 @@ def view(functions: Sequence[Row], admin_url: str, size: ConsoleDimensions, sort
         sort: One of `SORTS`.
         lost_since: Time of day since when this is old; None if it is new.
     """
-    is_wide = size.width >= _REASON_FROM_WIDTH
     ordered = sorted(functions, key=SORTS[sort])
+    room = size.width - _columns_width(ordered)
+    is_wide = size.width >= _REASON_FROM_WIDTH and room >= _REASON_CHARACTERS_MIN
     lines_per_row = 1 if is_wide else 2
     fit = max(1, (size.height - _HEAD_LINES) // lines_per_row) if size.height else len(ordered)
     parts: list[Text | Table] = [_head(admin_url, len(functions), lost_since)]
     if functions:
-        parts.append(_table(ordered[:fit], is_wide=is_wide, style="dim" if lost_since else ""))
+        parts.append(_table(ordered[:fit], room if is_wide else 0, style="dim" if lost_since else ""))
     else:
         parts.append(Text("no function is deployed"))
     if not is_wide:
@@ -93,14 +96,25 @@ def _alerts(function: Row) -> Text:
     return Text(f"{function['name']}: error budget: {firing}", "bold red", overflow="ellipsis", no_wrap=True)
 
 
-def _table(functions: Sequence[Row], *, is_wide: bool, style: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0), style=style)
+def _columns_width(functions: Sequence[Row]) -> int:
+    """What all columns but the reason take when none is cut, in characters, with the space behind each."""
+    names = min(max([len("function"), *(len(function["name"]) for function in functions)]), _NAME_CHARACTERS_WIDE)
+    others = (
+        max([len(column.heading), *(len(column.cell(function)) for function in functions)]) for column in _COLUMNS
+    )
+    return names + sum(others) + _SPACE * (1 + len(_COLUMNS))
+
+
+def _table(functions: Sequence[Row], reason_width: int, *, style: str) -> Table:
+    """A row per function; with a width, in characters, the reason of its last scaling behind it."""
+    is_wide = reason_width > 0
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, _SPACE, 0, 0), style=style)
     name_width = _NAME_CHARACTERS_WIDE if is_wide else _NAME_CHARACTERS
     table.add_column("function", no_wrap=True, overflow="ellipsis", max_width=name_width)
     for column in _COLUMNS:
         table.add_column(column.heading, justify="right" if column.is_number else "left", no_wrap=True)
     if is_wide:
-        table.add_column("last scaling", no_wrap=True, overflow="ellipsis", ratio=1)
+        table.add_column("last scaling", no_wrap=True, overflow="ellipsis", width=reason_width)
     for function in functions:
         cells = [Text(column.cell(function), column.style(function)) for column in _COLUMNS]
         reason = [Text(last_scaling(function))] if is_wide else []

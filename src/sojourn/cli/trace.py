@@ -15,6 +15,7 @@ from sojourn.errors import ClientError
 from sojourn.report.axis import duration_text
 from sojourn.telemetry.log import escaped
 from sojourn.telemetry.request_trace import RequestTrace, TraceKind, TraceSummary
+from sojourn.telemetry.trace_store import KEPT_OF_A_KIND, SAMPLES_KEPT
 
 
 @click.command("trace")
@@ -34,8 +35,9 @@ def trace(
 ) -> None:
     """Show where the time of a request went, with whom it was batched and what the platform did meanwhile.
 
-    REQUEST_ID is what its answer said in x-request-id. The last slow and failed requests of each function are kept,
-    and a sample of the others; without REQUEST_ID they are listed, the latest first.
+    REQUEST_ID is what its answer said in x-request-id. In memory, and so since the server's start, the last 128
+    requests of each function that were slow, failed, were rejected and so on are kept, and a sample of the good ones;
+    without REQUEST_ID they are listed, the latest first.
     """
     if request_id is not None:
         answer = admin_json(admin_url, f"/api/v1/requests/{quote(request_id, safe='')}")
@@ -72,7 +74,10 @@ def _print_list(listed: list[TraceSummary]) -> None:
     from rich.text import Text  # noqa: PLC0415 (as above)
 
     if not listed:
-        click.echo("no request is kept that fits; one in ten a second is, and all that are slow or fail")
+        click.echo(
+            f"no request is kept that fits; since the server's start, of each function the last {KEPT_OF_A_KIND} of every "
+            f"kind are (slow, failed, ...), and of good ones up to ten a second, the last {SAMPLES_KEPT}"
+        )
         return
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for heading in ("at", "request", "function", "kept as", "latency", "ended", "cause"):
@@ -85,7 +90,7 @@ def _print_list(listed: list[TraceSummary]) -> None:
             one.kind.value,
             duration_text(one.latency_s),
             one.code or one.outcome.value,
-            one.cause.value if one.cause else "-",
+            one.cause.value.replace("_", " ") if one.cause else "-",
         ]
         table.add_row(*(Text(text) for text in texts))
     output_console().print(table)

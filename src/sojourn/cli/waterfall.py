@@ -10,7 +10,7 @@ from rich.text import Text
 from sojourn.cli.function_table import clock_text
 from sojourn.report.axis import duration_text
 from sojourn.telemetry.log import escaped, shown
-from sojourn.telemetry.request_trace import Phase, RequestTrace
+from sojourn.telemetry.request_trace import BatchTrace, Phase, RequestTrace
 
 _NAME_CHARACTERS, _TIME_CHARACTERS = 10, 10
 _BAR_CHARACTERS_MIN = 20
@@ -44,9 +44,9 @@ def _lines(told: RequestTrace, width: int, *, is_plain: bool) -> Iterator[Text]:
     yield Text()
     if told.batch is not None:
         batch = told.batch
-        yield Text(f"batch {batch.batch_id} of {batch.size} on replica {batch.replica_id}{_mates(batch.mates)}")
+        yield Text(f"batch {batch.batch_id} of {batch.size} on replica {batch.replica_id}{_mates(batch)}")
     if told.cause is not None:
-        yield Text(f"counted as bad because of: {told.cause.value}")
+        yield Text(f"counted as bad because of: {told.cause.value.replace('_', ' ')}")
     yield Text(f"trace {told.trace_id} span {told.span_id}", "dim")
     if told.events:
         yield Text()
@@ -72,15 +72,19 @@ def _bars(told: RequestTrace, width: int, *, is_plain: bool) -> Iterator[Text]:
             ("".join(cells), _STYLE_OF_PHASE.get(phase.name, "cyan")),
             f" {duration_text(phase.duration_s):>{_TIME_CHARACTERS}}",
         )
+    if told.phases and told.phases[-1].name == "write":
+        yield Text("write comes after the latency: until the client had taken the answer", "dim")
     if mark is not None and told.objective_s is not None:
         label = f"objective {duration_text(told.objective_s)}"
         at = min(mark, max(width - len(label) - 2, 0))
         yield Text(" " * (_NAME_CHARACTERS + 1 + at) + f": {label}", "dim")
 
 
-def _mates(mates: list[str]) -> str:
-    if not mates:
+def _mates(batch: BatchTrace) -> str:
+    if batch.size <= 1:
         return ", alone"
-    named = ", ".join(escaped(mate) for mate in mates[:_MATES_SHOWN])
-    more = f" and {len(mates) - _MATES_SHOWN} more" if len(mates) > _MATES_SHOWN else ""
-    return f", with {named}{more}"
+    named = [escaped(mate) for mate in batch.mates[:_MATES_SHOWN] if mate]
+    others = batch.size - 1 - len(named)
+    if not named:
+        return f", with {others} other{'s' if others > 1 else ''}"
+    return f", with {', '.join(named)}{f' and {others} more' if others else ''}"

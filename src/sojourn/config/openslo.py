@@ -8,7 +8,7 @@ another unit says so in the annotation `sojourn/unit`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -80,13 +80,11 @@ def read_openslo(text: str, place: str) -> Imported:
         version = document.get("apiVersion")
         if _text(version) != _API_VERSION:
             faults.append(((version or document).line, f"apiVersion must be {_API_VERSION}, not {_shown(version)}"))
-        elif kind in _PASSED_OVER:
-            passed_over.append(f"{place}:{document.line}: kind {kind} says nothing of the objective; passed over")
-        elif kind != "SLO":
+        elif kind != "SLO" and kind not in _PASSED_OVER:
             faults.append(
                 ((document.get("kind") or document).line, f"kind must be SLO, not {_shown(document.get('kind'))}")
             )
-        else:
+        elif kind == "SLO":
             found = list(_objective(document))
             faults += [(fault.line, str(fault)) for fault in found if isinstance(fault, _Fault)]
             for name, slo in (pair for pair in found if not isinstance(pair, _Fault)):
@@ -96,6 +94,7 @@ def read_openslo(text: str, place: str) -> Imported:
                     )
                 objectives[name] = slo
             passed_over += [f"{place}:{line}: {what}" for line, what in _ignored(document)]
+    passed_over += _said_nothing(documents, objectives, place)
     if faults:
         told = "\n".join(f"  {place}:{line}: {what}" for line, what in sorted(faults))
         raise ConfigurationError(f"objectives cannot be imported:\n{told}")
@@ -227,6 +226,15 @@ def _ignored(document: Marked) -> Iterator[tuple[int, str]]:
     policies = spec.get("alertPolicies") if spec is not None else None
     if policies is not None:
         yield policies.line, "alertPolicies: alerts follow from the objective here; these are not imported"
+
+
+def _said_nothing(documents: Iterable[Marked], objectives: Mapping[str, SLO], place: str) -> Iterator[str]:
+    """Documents that were passed over; the service of an objective, as we export it, only repeats its name."""
+    for document in documents:
+        kind = _text(document.get("kind"))
+        name = _text((document.get("metadata") or document).get("name"))
+        if kind in _PASSED_OVER and not (kind == "Service" and name in objectives):
+            yield f"{place}:{document.line}: kind {kind} says nothing of the objective; passed over"
 
 
 def _text(marked: Marked | None) -> str:

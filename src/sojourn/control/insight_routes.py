@@ -18,6 +18,7 @@ from sojourn.telemetry.history import HistoryError
 from sojourn.telemetry.journal import Entry
 from sojourn.telemetry.journal_file import JournalHead, journal_lines
 from sojourn.telemetry.request_trace import TraceKind
+from sojourn.telemetry.trace_store import KEPT_OF_A_KIND
 
 REQUESTS_DEFAULT = 20
 REQUESTS_MAX = 1000
@@ -82,7 +83,10 @@ class InsightRoutes:
         if kind_text is not None and kind_text not in set(TraceKind):
             raise HTTPException(400, f"kind must be one of {', '.join(TraceKind)}, not {kind_text[:40]!r}")
         kind = None if kind_text is None else TraceKind(kind_text)
-        return json_answer({"requests": self._insight.requests(request.query_params.get("function"), kind, limit)})
+        function = request.query_params.get("function")
+        if function is not None and self._overview.function(function) is None:
+            return unknown_function(request, function, self._overview)
+        return json_answer({"requests": self._insight.requests(function, kind, limit)})
 
     async def request(self, request: Request) -> Response:
         """One request in full."""
@@ -91,8 +95,9 @@ class InsightRoutes:
         if trace is not None:
             return json_answer(trace)
         message = (
-            f"no request {request_id[:_ID_SHOWN]!r} is kept; the last slow and failed ones of each function are, and a "
-            "sample of the others: /api/v1/requests lists them"
+            f"no request {request_id[:_ID_SHOWN]!r} is kept; since the server's start, of each function the last "
+            f"{KEPT_OF_A_KIND} of every kind are (slow, failed, ...), of good ones up to ten a second: "
+            "/api/v1/requests lists them"
         )
         return error_answer(request, 404, message, "unknown_request")
 

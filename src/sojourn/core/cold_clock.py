@@ -6,14 +6,17 @@ from __future__ import annotations
 class ColdClock:
     """Runs while no replica takes work; a request's cold wait is the difference of two readings.
 
-    `is_warm` says whether one does; `total_s` is the reading as long as it does.
+    `is_warm` says whether one does; `total_s` is the reading as long as it does, and `loss_total_s` that part of it that
+    began with the loss of the last replica.
     """
 
-    __slots__ = ("_since_s", "is_warm", "total_s")
+    __slots__ = ("_is_loss", "_since_s", "is_warm", "loss_total_s", "total_s")
 
     def __init__(self) -> None:
         self.is_warm = False
         self.total_s = 0.0
+        self.loss_total_s = 0.0
+        self._is_loss = False  # whether it runs, or will next, because a replica was lost
         self._since_s: float | None = None  # it begins to run with the first look at it
 
     def reading_s(self, now_s: float) -> float:
@@ -24,8 +27,19 @@ class ColdClock:
             self._since_s = now_s
         return self.total_s + (now_s - self._since_s)
 
+    def loss_reading_s(self, now_s: float) -> float:
+        """Time until `now_s` without a replica because the last one had been lost [s]."""
+        return self.loss_total_s + (self.reading_s(now_s) - self.total_s if self._is_loss else 0.0)
+
+    def lost(self) -> None:
+        """The last replica has been lost; a time without replicas that has begun already has another reason."""
+        self._is_loss = self._is_loss or self.is_warm
+
     def turn(self, now_s: float) -> None:
         """The first replica has come, or the last one has gone, at `now_s`."""
-        self.total_s = self.reading_s(now_s)
+        reading_s, loss_reading_s = self.reading_s(now_s), self.loss_reading_s(now_s)
+        self.total_s, self.loss_total_s = reading_s, loss_reading_s
         self.is_warm = not self.is_warm
+        if self.is_warm:
+            self._is_loss = False
         self._since_s = now_s

@@ -173,7 +173,9 @@ class Dispatcher:
         if fault is not None:
             self.ledger.refuse(request.id, fault, actions)
             return inf
-        request.cold_clock_s = self._cold_clock.reading_s(now_s)
+        cold_clock = self._cold_clock
+        request.cold_clock_s = cold_clock.reading_s(now_s)
+        request.loss_clock_s = cold_clock.loss_total_s if cold_clock.is_warm else cold_clock.loss_reading_s(now_s)
         due_at_s = self._backlog.admit(request)
         if self._leases.free_slots:
             self._dispatch(now_s, actions)
@@ -282,8 +284,8 @@ class Dispatcher:
                 give_up_at_s = request.give_up_at_s
             ids.append(request.id)
         suspect_at_s = now_s + self._health.patience_s(lease, size)
-        cold_s = self._cold_clock.reading_s(now_s)
-        batch = Batch(batch_id, lease.replica_id, members, now_s, give_up_at_s, suspect_at_s, size, cold_s)
+        cold_s, loss_s = self._cold_clock.reading_s(now_s), self._cold_clock.loss_reading_s(now_s)
+        batch = Batch(batch_id, lease.replica_id, members, now_s, give_up_at_s, suspect_at_s, size, cold_s, loss_s)
         self._leases.begin(lease, batch)
         actions.append(DispatchBatch(lease.replica_id, batch_id, ids))
 
@@ -359,6 +361,7 @@ class Dispatcher:
         for batch in batches:
             self._recovery.lost(batch, now_s, actions)
         if not self._leases.slots:
+            self._cold_clock.lost()
             self._backlog.allow_for_cold_start()
             if self._is_suspended:
                 self._refuse_all(Fault.UNAVAILABLE, now_s, actions)

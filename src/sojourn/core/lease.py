@@ -13,7 +13,7 @@ from sojourn.estimate.service_time import ServiceTimeModel
 class Batch(msgspec.Struct, gc=False):
     """One model call under way. `requests` keeps its order; ended ones stay, to keep positions.
 
-    `cold_clock_s` is the reading of the function's cold clock when it was dispatched.
+    `cold_clock_s` and `loss_clock_s` are readings of the function's cold clock when it was dispatched.
     """
 
     id: int
@@ -24,6 +24,7 @@ class Batch(msgspec.Struct, gc=False):
     suspect_at_s: float
     waiting: int
     cold_clock_s: float = 0.0
+    loss_clock_s: float = 0.0
 
 
 class Lease(msgspec.Struct):

@@ -47,7 +47,8 @@ class Ledger:
         """End a request that waits (or left its queue just now) without an answer."""
         self._backlog.forget(request)
         cold_wait_s = self._cold_clock.reading_s(now_s) - request.cold_clock_s
-        self._finish(request, fault, now_s, actions, -1, now_s - request.arrival_at_s, cold_wait_s)
+        loss_wait_s = self._cold_clock.loss_reading_s(now_s) - request.loss_clock_s
+        self._finish(request, fault, now_s, actions, -1, now_s - request.arrival_at_s, cold_wait_s, loss_wait_s)
 
     def end_in_batch(
         self,
@@ -64,14 +65,16 @@ class Ledger:
         self._backlog.forget(request)
         queue_wait_s = batch.dispatched_at_s - request.arrival_at_s
         cold_wait_s = batch.cold_clock_s - request.cold_clock_s
-        self._finish(request, fault, now_s, actions, position if is_answered else -1, queue_wait_s, cold_wait_s)
+        loss_wait_s = batch.loss_clock_s - request.loss_clock_s
+        place = position if is_answered else -1
+        self._finish(request, fault, now_s, actions, place, queue_wait_s, cold_wait_s, loss_wait_s)
 
     def serve(
         self, batch: Batch, faults: dict[int, Fault] | None, now_s: float, actions: list[DispatcherAction]
     ) -> None:
         """End all who still wait for a batch that was answered."""
         requests, served, latency_s = self._backlog.requests, 0, self._latency_s
-        dispatched_at_s, cold_clock_s = batch.dispatched_at_s, batch.cold_clock_s
+        dispatched_at_s, cold_clock_s, loss_clock_s = batch.dispatched_at_s, batch.cold_clock_s, batch.loss_clock_s
         for position, request in enumerate(batch.requests):
             if request.place is not Place.BATCH or request.batch_id != batch.id:
                 continue
@@ -96,6 +99,8 @@ class Ledger:
                     cold_clock_s - request.cold_clock_s,
                     request.retry_s,
                     request.losses,
+                    0.0,
+                    loss_clock_s - request.loss_clock_s,
                 )
             )
         self.ended[Outcome.SERVED] += served
@@ -113,6 +118,7 @@ class Ledger:
         position: int,
         queue_wait_s: float,
         cold_wait_s: float,
+        loss_wait_s: float,
     ) -> None:
         outcome = OUTCOME_OF_FAULT[fault]
         self.ended[outcome] += 1
@@ -131,5 +137,6 @@ class Ledger:
                 request.retry_s,
                 request.losses,
                 retry_after_s,
+                loss_wait_s,
             )
         )

@@ -28,7 +28,8 @@ class Finish(msgspec.Struct, frozen=True, gc=False):
 
     `position` is the item's place in the batch just completed, or -1 if it was in none.
     `queue_wait_s` and `latency_s` count from arrival; `retry_after_s` is for refusals. Of the wait, `cold_wait_s` passed
-    without any replica, and `retry_s` in runs that came to nothing; `losses` replicas died with it.
+    without any replica, and `retry_s` in runs that came to nothing; `losses` replicas died with it. Of the cold wait,
+    `loss_wait_s` passed because the last replica had died.
     """
 
     request_id: int
@@ -41,6 +42,7 @@ class Finish(msgspec.Struct, frozen=True, gc=False):
     retry_s: float = 0.0
     losses: int = 0
     retry_after_s: float = 0.0
+    loss_wait_s: float = 0.0
 
 
 class ReturnLease(msgspec.Struct, frozen=True, gc=False):

@@ -110,8 +110,8 @@ class Request(msgspec.Struct, gc=False):
     `arrival_at_s` is the instant its last byte was received. On-time work aims at `deadline_at_s`;
     after `give_up_at_s` nothing of it may start (`cold_give_up_at_s` while no replica is ready).
     `is_cold`: it has waited for a start. `losses` counts the replicas that died with it, `retry_s` the time it spent in
-    runs that came to nothing, `cold_clock_s` is the reading of the function's cold clock at its arrival. All
-    instants are monotonic seconds.
+    runs that came to nothing, `cold_clock_s` and `loss_clock_s` are readings of the function's cold clock at its
+    arrival. All instants are monotonic seconds.
     """
 
     id: int
@@ -126,4 +126,5 @@ class Request(msgspec.Struct, gc=False):
     losses: int = 0
     is_cold: bool = False
     cold_clock_s: float = 0.0
+    loss_clock_s: float = 0.0
     retry_s: float = 0.0

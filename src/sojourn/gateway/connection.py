@@ -369,6 +369,7 @@ class Connection(asyncio.Protocol):
         exchanges, self._exchanges = self._exchanges, deque()
         for exchange in exchanges:
             if exchange.connection is not None:
+                exchange.name()  # who looks for it later finds it by an id, though nobody was told one
                 exchange.connection = None
                 self.context.held_bytes -= exchange.held_bytes
                 if exchange.service is not None and exchange.number:

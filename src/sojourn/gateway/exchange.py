@@ -68,11 +68,13 @@ class Exchange(msgspec.Struct, gc=False, eq=False):
         head = context.answer_heads[persistence][kind] % (len(body), request_id, timing)
         connection.send(self, head, body, persistence == 0)
 
-    def refuse(self, fault: Fault, message: str, status: int = 0, retry_after_s: float = 0.0) -> None:
-        """Send an error; `status` 0 takes the one that belongs to `fault`."""
-        self.refuse_as(status or STATUS_OF_FAULT[fault], fault.value, message, retry_after_s)
+    def refuse(
+        self, fault: Fault, message: str, status: int = 0, retry_after_s: float = 0.0, timing: bytes = b""
+    ) -> None:
+        """Send an error; `status` 0 takes the one that belongs to `fault`; `timing` as in `answer`, if not empty."""
+        self.refuse_as(status or STATUS_OF_FAULT[fault], fault.value, message, retry_after_s, timing)
 
-    def refuse_as(self, status: int, code: str, message: str, retry_after_s: float = 0.0) -> None:
+    def refuse_as(self, status: int, code: str, message: str, retry_after_s: float = 0.0, timing: bytes = b"") -> None:
         """Send an error with a code of the gateway's own."""
         connection = self.connection
         if connection is None:
@@ -87,7 +89,7 @@ class Exchange(msgspec.Struct, gc=False, eq=False):
         answer = error_answer(
             status, code, message, request_id,
             persistence=persistence, retry_after_s=retry_after_s, date=context.date_line,
-            trace_parent=None if self.trace is None else self.trace.traceparent,
+            trace_parent=None if self.trace is None else self.trace.traceparent, timing=timing,
         )  # fmt: skip
         connection.send(self, answer, b"", persistence == Persistence.CLOSE)
 

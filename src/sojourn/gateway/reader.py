@@ -16,7 +16,7 @@ from sojourn.gateway.head import SINGLE, Headers, RequestHead, framing_fault, re
 from sojourn.gateway.known_heads import VARYING
 from sojourn.gateway.refusal import Refusal
 from sojourn.gateway.response import Persistence, error_answer, health_answer
-from sojourn.gateway.routes import Service, path_of, unknown_path_text
+from sojourn.gateway.routes import FUNCTIONS, Service, path_of, unknown_path_text
 from sojourn.gateway.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -300,7 +300,9 @@ class RequestReader:
     def _answer_without_function(self, path: bytes, method: bytes) -> None:
         is_head = method == b"HEAD"
         if path not in {b"/livez", b"/readyz"}:
-            self._refuse(refusal.unknown_path(unknown_path_text(path)), is_head=is_head)
+            is_early = self._context.routes.is_filling and path.startswith(FUNCTIONS)
+            why = refusal.starting() if is_early else refusal.unknown_path(unknown_path_text(path))
+            self._refuse(why, is_head=is_head)
         elif not is_head and method != b"GET":
             self._refuse(refusal.wrong_method(method, b"GET, HEAD"))
         elif path == b"/livez" or self._context.is_ready():
@@ -376,11 +378,11 @@ class RequestReader:
         self._context.refused[why.code] += 1
         service, self._service = self._service, None
         if service is not None:
-            self._tell(service, why.fault)
+            self._tell(service, why.fault, why.message)
 
-    def _tell(self, service: Service, fault: Fault) -> None:
+    def _tell(self, service: Service, fault: Fault, message: str = "") -> None:
         """Let the function know of a request that is not going to reach it."""
-        service.refused_at_the_door(fault, Verdict(self._request_id(), self._headers.get(b"traceparent")))
+        service.refused_at_the_door(fault, Verdict(self._request_id(), self._headers.get(b"traceparent")), message)
 
     def _go_deaf(self) -> None:
         self.phase = Phase.DEAF

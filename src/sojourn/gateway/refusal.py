@@ -63,6 +63,11 @@ def not_ready() -> Refusal:
     return Refusal(503, "not_ready", "some functions have no replica yet; ask again soon")
 
 
+def starting() -> Refusal:
+    """A function was called before the server knew its functions."""
+    return Refusal(503, "not_ready", "the server is starting, its functions are not there yet; come back in a moment")
+
+
 def internal_error() -> Refusal:
     """A fault of ours; the server's log has the details."""
     return Refusal(500, "internal_error", "the server failed to read this request; its log says why")

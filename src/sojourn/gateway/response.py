@@ -132,6 +132,7 @@ def error_answer(
     is_head: bool = False,
     date: bytes = b"",
     trace_parent: bytes | None = None,
+    timing: bytes = b"",
 ) -> bytes:
     """A whole error answer, head and JSON body.
 
@@ -146,6 +147,7 @@ def error_answer(
         is_head: Whether this answers HEAD: the length is told, the body is not sent.
         date: Line of the Date header, if it is to be sent.
         trace_parent: Value of the traceparent header, if it is to be sent.
+        timing: Value of the Server-Timing header; empty sends none.
     """
     body = _encode_json(ErrorBody(message, code, request_id.decode("ascii")))
     fields = date + _CONNECTION[persistence]
@@ -155,6 +157,8 @@ def error_answer(
         fields += b"retry-after: %d\r\n" % math.ceil(retry_after_s)
     if trace_parent is not None:
         fields += b"traceparent: %b\r\n" % trace_parent
+    if timing:
+        fields += b"server-timing: %b\r\n" % timing
     if allow:
         fields += b"allow: %b\r\n" % allow
     return b"%bcontent-type: application/json\r\n%bcontent-length: %d\r\nx-request-id: %b\r\n\r\n%b" % (

@@ -39,17 +39,19 @@ class Service(Protocol):
     def cancel(self, request_number: int) -> None:
         """The client of this request is gone: from now on its caller must not be called."""
 
-    def refused_at_the_door(self, fault: Fault, caller: Caller) -> None:
+    def refused_at_the_door(self, fault: Fault, caller: Caller, message: str) -> None:
         """Count a request for this function that ended before it could be submitted; its client is told by others."""
 
 
 class Routes:
     """A mutable table of functions by URL path.
 
-    `by_path` is what the hot path looks into: raw path bytes, with and without the revision.
+    `by_path` is what the hot path looks into: raw path bytes, with and without the revision. While `is_filling`, nobody
+    can say that a function is unknown: the server has only just started.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_filling: bool = False) -> None:
+        self.is_filling = is_filling
         self.by_path: dict[bytes, Service] = {}
         self._by_name: dict[str, Service] = {}
 

@@ -46,7 +46,14 @@ class Verdict:
         """Nothing has been run."""
         raise AssertionError("an announced request has no answer")
 
-    def refuse(self, fault: Fault, message: str, status: int = 0, retry_after_s: float = 0.0) -> None:
+    def refuse(
+        self,
+        fault: Fault,
+        message: str,
+        status: int = 0,
+        retry_after_s: float = 0.0,
+        timing: bytes = b"",  # noqa: ARG002 - as any caller; there are no phases yet
+    ) -> None:
         """The body is not wanted."""
         self.refusal = Refusal(
             status or STATUS_OF_FAULT[fault], fault.value, message, fault, retry_after_s=retry_after_s

@@ -16,13 +16,18 @@ _TICKS = 7
 _LABEL_PX = 30  # half a label: one nearer to the end than this ends there
 _HEAT_ROWS_PER_DECADE = 8
 _HEAT_LEVELS = 6
+_BUDGET_DRAWN_MIN = -1.0  # a plot that reached down to -8,000 % would show nothing above 0
 _STEPS_S = (10, 30, 60, 300, 600, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86_400, 3 * 86_400, 7 * 86_400)
 
 Point = tuple[float, float]
 
 
 def attainment_chart(history: SLOHistory) -> str:
-    """Share of good requests per cell against the objective; the axis begins a little below the worst."""
+    """Share of good requests per cell against the objective; the axis begins a little below the worst.
+
+    A column with requests is as high as the plot: what was missed fills it up from above, so that the worst is seen best
+    and only a time without requests is empty.
+    """
     assert history.objective is not None, "drawn only where something is promised"
     promised = history.objective.objective
     shares = [(cell, cell.good / cell.total) for cell in history.cells if cell.total]
@@ -33,12 +38,14 @@ def attainment_chart(history: SLOHistory) -> str:
     parts = [_gap_marks(history, x)]
     for cell, share in shares:
         left, right = x.px(cell.starts_at_s), x.px(cell.starts_at_s + cell.duration_s)
-        kind = "good" if share >= promised else "lost"
-        top, bottom = y.px(share), y.px(low)
-        parts.append(
-            f'<rect class="cell {kind}" x="{left:.1f}" y="{top:.1f}" width="{max(right - left - 0.5, 0.8):.1f}" '
-            f'height="{max(bottom - top, 1):.1f}"/>'
-        )
+        width = max(right - left - 0.5, 0.8)
+        for kind, lower, upper in (("good", low, share), ("lost", share, 1.0)):
+            if upper > lower:
+                top = y.px(upper)
+                parts.append(
+                    f'<rect class="cell {kind}" x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" '
+                    f'height="{y.px(lower) - top:.1f}"/>'
+                )
     parts.append(_level(x, y.px(promised)))
     return _svg("Share of requests within the objective", _axes(x, y, share_text, history) + "".join(parts))
 
@@ -46,7 +53,8 @@ def attainment_chart(history: SLOHistory) -> str:
 def budget_chart(history: SLOHistory) -> str:
     """What was left of the error budget, at the traffic of the whole window; below zero the objective is missed.
 
-    The budget is that of all requests of the window, so that the line ends at what is left now.
+    The budget is that of all requests of the window, so that the line ends at what is left now. Budgets spent more than
+    twice over lie on the bottom of the plot: the figure is told beside it.
     """
     assert history.objective is not None, "drawn only where something is promised"
     total = history.total_before + sum(cell.total for cell in history.cells)
@@ -57,9 +65,9 @@ def budget_chart(history: SLOHistory) -> str:
         points.append((history.begins_at_s, 1 - bad / allowed))
         for cell in history.cells:
             bad += cell.total - cell.good
-            points.append((cell.starts_at_s + cell.duration_s, 1 - bad / allowed))
+            points.append((min(cell.starts_at_s + cell.duration_s, history.ends_at_s), 1 - bad / allowed))
         points.append((history.ends_at_s, points[-1][1]))
-    lowest = min([left for _, left in points], default=0.0)
+    lowest = max(min([left for _, left in points], default=0.0), _BUDGET_DRAWN_MIN)
     low = -round_top(-lowest * 1.05, 4) if lowest < 0 else 0.0
     x, y = _time_axis(history), Axis(low, 1.0, HEIGHT_PX - _BOTTOM_PX, _TOP_PX)
     parts = [_gap_marks(history, x)]

@@ -9,7 +9,17 @@ from html import escape
 from sojourn.report.axis import duration_text, number_text, share_text
 from sojourn.report.page import STYLE, figure, keys, number_table
 from sojourn.report.slo_chart import attainment_chart, budget_chart, heat_chart, rate_chart, replica_chart
-from sojourn.slo.alert import AlertState
+from sojourn.report.slo_words import (
+    QUANTILES_NOTE,
+    alert_text,
+    alerts_told,
+    budget_text,
+    burn_text,
+    long_text,
+    notes_of,
+    percent_left,
+    verdict_of,
+)
 from sojourn.slo.status import HistoryState, SLOHistory, SLOStatus
 
 _STYLE_HERE = """
@@ -55,6 +65,7 @@ def _section(status: SLOStatus, history: SLOHistory) -> str:
         f'<div class="verdict {kind}">{escape(verdict)}</div>',
         _budget_bar(status),
         '<div class="numbers">' + "".join(number_table(rows) for rows in _numbers(status)) + "</div>",
+        _alerts(status),
         _windows(status),
         *_figures(status, history),
         _causes(status),
@@ -65,27 +76,36 @@ def _section(status: SLOStatus, history: SLOHistory) -> str:
 
 
 def _verdict(status: SLOStatus) -> tuple[str, str]:
-    if not status.total:
-        return "none", "No request has been counted yet: nothing can be said."
-    if status.objective is None:
-        return "none", f"{status.total:,} requests; nothing is promised."
-    said = (
-        f"{share_text(status.good / status.total)} of {status.total:,} requests were answered within "
-        f"{duration_text(status.objective.latency_s)}; {status.objective.objective * 100:.10g} % were promised."
-    )
-    return ("met", f"Held: {said}") if status.is_met else ("missed", f"Missed: {said}")
+    kind, said = verdict_of(status)
+    if kind == "none":
+        return kind, f"{said[0].upper()}{said[1:]}."
+    return kind, f"{'Held' if kind == 'met' else 'Missed'}: {said}."
 
 
 def _budget_bar(status: SLOStatus) -> str:
-    if status.budget is None:
+    budget = status.budget
+    if budget is None:
         return ""
-    left = status.budget.remaining_ratio
+    left = budget.remaining_ratio
     width = 100 * min(max(left, 0.0), 1.0)
     kind = "fill low" if left < _LOW_BUDGET else "fill"
-    said = f"{left * 100:.3g} % of the error budget is left" if left >= 0 else "The error budget is used up"
-    if status.budget.exhausted_in_s:
-        said += f"; burning as now, it is used up in {status.budget.exhausted_in_s / 3600:.3g} hours"
+    said = f"Error budget: {percent_left(left)} ({budget_text(status, budget)})"
+    if budget.exhausted_in_s:
+        said += f"; burning as now, it is used up in {long_text(budget.exhausted_in_s)}"
     return f'<div class="budget"><div class="{kind}" style="width:{width:.1f}%"></div></div><p>{escape(said)}.</p>'
+
+
+def _at(at: str) -> str:
+    """An instant as the API tells it, shorter; the page says that times are UTC."""
+    return at[:19].replace("T", " ")
+
+
+def _alerts(status: SLOStatus) -> str:
+    lines = "".join(
+        f"<p><strong>{escape(alert.rule)} {alert.state.value}</strong> {escape(alert_text(alert, _at))}</p>"
+        for alert in alerts_told(status)
+    )
+    return f"<h2>Alerts</h2>{lines}" if lines else ""
 
 
 def _numbers(status: SLOStatus) -> list[list[tuple[str, str]]]:
@@ -94,11 +114,9 @@ def _numbers(status: SLOStatus) -> list[list[tuple[str, str]]]:
         ("bad requests", f"{status.total - status.good:,}"),
         ("bad requests allowed", number_text(status.budget.allowed) if status.budget else "-"),
     ]
-    firing = [alert.rule for alert in status.alerts if alert.state is AlertState.FIRING]
     other = [
         ("left out: faults of clients", f"{status.client_faults:,}"),
         ("left out: cancelled in time", f"{status.cancelled:,}"),
-        ("alerts that fire", ", ".join(firing) or "none"),
     ]
     return [counted, other]
 
@@ -108,16 +126,17 @@ def _windows(status: SLOStatus) -> str:
     for window in status.windows:
         latency = window.latency_s
         cells = (
-            window.name,
+            long_text(window.window_s),
             share_text(window.attainment) if window.attainment is not None else "-",
-            f"{window.burn_rate:.3g}x" if window.burn_rate is not None else "-",
-            f"{window.total:,}",
+            burn_text(window.burn_rate),
+            f"{window.total if status.objective or not latency else latency.served:,}",
             duration_text(latency.p50) if latency and latency.p50 is not None else "-",
             duration_text(latency.p99) if latency and latency.p99 is not None else "-",
         )
         rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
     heads = "".join(f"<th>{name}</th>" for name in ("window", "within", "burn rate", "requests", "p50", "p99"))
-    return f'<table class="windows"><tr>{heads}</tr>{"".join(rows)}</table>'
+    note = f'<p class="subtitle">{QUANTILES_NOTE}.</p>'
+    return f'<table class="windows"><tr>{heads}</tr>{"".join(rows)}</table>{note}'
 
 
 def _figures(status: SLOStatus, history: SLOHistory) -> list[str]:
@@ -130,7 +149,7 @@ def _figures(status: SLOStatus, history: SLOHistory) -> list[str]:
         found += [
             figure(
                 "Requests within the objective",
-                keys([("good", "held"), ("lost", "missed"), ("objective", f"objective {promised}")]) + gaps,
+                keys([("good", "in time"), ("lost", "missed"), ("objective", f"objective {promised}")]) + gaps,
                 attainment_chart(history),
             ),
             figure(
@@ -166,16 +185,7 @@ def _causes(status: SLOStatus) -> str:
 
 
 def _notes(status: SLOStatus) -> str:
-    said = []
-    for gap in status.gaps:
-        why = (
-            "the server was stopped"
-            if gap.was_planned
-            else "the server was killed; up to 10 s before it are missing, too"
-        )
-        said.append(f"Nothing is known from {gap.begins_at} to {gap.ends_at}: {why}.")
+    said = list(notes_of(status, _at))
     if status.history.state is HistoryState.FAILING:
-        said.append(f"History is not kept: {status.history.why}.")
-    elif status.history.state is HistoryState.OFF:
-        said.append("History is kept in memory only.")
-    return "".join(f'<p class="subtitle">{escape(one)}</p>' for one in said)
+        said.append(f"history is not kept: {status.history.why}")
+    return "".join(f'<p class="subtitle">{escape(one[0].upper() + one[1:])}.</p>' for one in said)

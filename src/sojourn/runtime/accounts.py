@@ -8,12 +8,12 @@ from typing import Final
 from sojourn.domain.action import Finish
 from sojourn.domain.request import OUTCOME_OF_FAULT, Fault, Outcome
 from sojourn.runtime.run import Call, Run
-from sojourn.slo.cause import CAUSE_OF_FAULT, Cause, Delays, cause_of_delay
+from sojourn.slo.cause import CAUSE_OF_FAULT, Cause, RunTimes, cause_of_finish
 from sojourn.telemetry.meter import FunctionMeter
 from sojourn.telemetry.request_trace import TraceKind
 from sojourn.telemetry.trace_store import KIND_OF_OUTCOME, SAMPLE_EVERY_S, KeptBatch, KeptRequest, TraceStore
 
-_BLAMED_ON_TIME: Final = frozenset({Fault.TIMEOUT, Fault.CLIENT_GONE})
+_MESSAGE_CHARACTERS_MAX: Final = 300
 
 
 class Accounts:
@@ -39,11 +39,22 @@ class Accounts:
         if latency_s <= self._objective_s:
             self._meter.served(latency_s, action.queue_wait_s, now_s)
             return None, now_s >= self._sample_at_s
-        cause = _cause(action, latency_s, run)
+        cause = cause_of_finish(action, self._times(latency_s, run, 0.0))
         self._meter.served(latency_s, action.queue_wait_s, now_s, cause)
         return cause, self._traces is not None
 
-    def ended(self, action: Finish, call: Call | None, run: Run | None, now_s: float, *, counts: bool) -> None:
+    def ended(
+        self,
+        action: Finish,
+        call: Call | None,
+        run: Run | None,
+        now_s: float,
+        *,
+        counts: bool,
+        alone_s: float = 0.0,
+        replicas: int = 0,
+        message: str = "",
+    ) -> None:
         """Count a request that ended without being served, and keep it.
 
         Args:
@@ -52,23 +63,33 @@ class Accounts:
             run: The batch it was in, if it was in one.
             now_s: When it ended.
             counts: Whether it counts against the objective.
+            alone_s: What one item takes alone if that is known to be more than was promised, in seconds; else 0.
+            replicas: Replicas that are ready.
+            message: What its client is told.
         """
-        fault = action.fault
-        assert fault is not None, "only served requests end without a fault"
         cause: Cause | None = None
         if counts:
-            cause = _cause(action, action.latency_s, run) if fault in _BLAMED_ON_TIME else CAUSE_OF_FAULT[fault]
+            cause = cause_of_finish(action, self._times(action.latency_s, run, alone_s))
         self._meter.ended(action.outcome, now_s, cause)
         if self._traces is not None and call is not None:
-            self.keep(action, action.latency_s, call, run, now_s, cause=cause, replicas=0)
+            kind = _kind(action.outcome, is_clients=not counts)
+            self.keep(
+                action, action.latency_s, call, run, now_s, cause=cause, replicas=replicas, kind=kind, message=message
+            )
 
-    def turned_away(self, fault: Fault, call: Call, now_s: float) -> None:
+    def turned_away(self, fault: Fault, call: Call, now_s: float, *, replicas: int = 0, message: str = "") -> None:
         """Count and keep a request that the core never saw: its latency, which begins with its last byte, is none."""
         action = Finish(0, OUTCOME_OF_FAULT[fault], fault)
         cause = CAUSE_OF_FAULT.get(fault)
         self._meter.ended(action.outcome, now_s, cause)
         if self._traces is not None:
-            self.keep(action, 0.0, call, None, now_s, cause=cause, replicas=0)
+            kind = _kind(action.outcome, is_clients=cause is None)
+            self.keep(action, 0.0, call, None, now_s, cause=cause, replicas=replicas, kind=kind, message=message)
+
+    def _times(self, latency_s: float, run: Run | None, alone_s: float) -> RunTimes:
+        if run is None:
+            return RunTimes(latency_s, self._objective_s, alone_s)
+        return RunTimes(latency_s, self._objective_s, run.expected_s, run.model_s)
 
     def keep(
         self,
@@ -80,11 +101,14 @@ class Accounts:
         *,
         cause: Cause | None,
         replicas: int,
+        kind: TraceKind | None = None,
+        message: str = "",
     ) -> KeptRequest:
         """Keep a finished request for a look; what is kept may still be told how long its answer took to write."""
         assert self._traces is not None, "asked for by served() only where requests are kept"
         meter, is_served = self._meter, action.outcome is Outcome.SERVED
-        kind = TraceKind.SAMPLE if is_served and cause is None else KIND_OF_OUTCOME[action.outcome]
+        if kind is None:
+            kind = TraceKind.SAMPLE if cause is None else TraceKind.SLOW
         if kind is TraceKind.SAMPLE:
             self._sample_at_s = now_s + SAMPLE_EVERY_S
         has_objective = self._kept_objective_s is not None
@@ -112,6 +136,8 @@ class Accounts:
             call.ahead,
             replicas,
             batch,
+            action.loss_wait_s,
+            message[:_MESSAGE_CHARACTERS_MAX],
         )
         self._traces.keep(kept)
         if is_served:
@@ -119,16 +145,6 @@ class Accounts:
         return kept
 
 
-def _cause(action: Finish, latency_s: float, run: Run | None) -> Cause:
-    """What a request that came too late, or was given up waiting for, owes that to."""
-    waited_s = action.queue_wait_s
-    return cause_of_delay(
-        Delays(
-            cold_wait_s=action.cold_wait_s,
-            queue_s=max(waited_s - action.cold_wait_s - action.retry_s, 0.0),
-            retry_s=action.retry_s,
-            service_s=latency_s - waited_s,
-            expected_s=run.expected_s if run is not None else 0.0,
-            losses=action.losses,
-        )
-    )
+def _kind(outcome: Outcome, *, is_clients: bool) -> TraceKind:
+    """Where a request that was not served is kept; faults of clients by themselves, so that they hide no others."""
+    return TraceKind.REJECTED if outcome is Outcome.FAILED and is_clients else KIND_OF_OUTCOME[outcome]

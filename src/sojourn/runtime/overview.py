@@ -117,7 +117,7 @@ class PlatformOverview:
             replica_seconds=self._controller.replica_seconds(service.name, now_s),
             scaling_decisions=dict(self._scaling[service.name].decisions),
             slo=objective_snapshot(slo, monitor, self._alerts[service.name], now_s) if slo else None,
-            latency_cells=[packed for _, packed in monitor.fine_cells(now_s, QUANTILE_WINDOW_S)],
+            latency_cells=[cell.packed for cell in monitor.fine_cells(now_s, QUANTILE_WINDOW_S)],
         )
 
     def _replica_details(self, name: str) -> list[ReplicaStatus]:

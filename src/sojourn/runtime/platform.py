@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from time import monotonic
@@ -135,7 +136,12 @@ class Platform:
             name = manifest.name
             self._scaling.deployed(manifest.settings)
             meter = FunctionMeter(
-                name, manifest.revision, edges_s, has_objective=bool(manifest.settings.slo), offset_s=self._offset_s
+                name,
+                manifest.revision,
+                edges_s,
+                has_objective=bool(manifest.settings.slo),
+                offset_s=self._offset_s,
+                replica_seconds=partial(self.controller.replica_seconds, name),
             )
             self.services[name] = FunctionService(
                 manifest, meter, self._bounds, Journal(self._journal_steps), self, self.traces
@@ -148,10 +154,6 @@ class Platform:
         return PlatformOverview(
             self.services, self.controller, self._output, self._scaling, self._cold_starts, self._launcher, alerts
         )
-
-    def replica_seconds(self, function: str) -> float:
-        """Replica time a function has used since the server started [s]."""
-        return self.controller.replica_seconds(function, monotonic())
 
     def scale(self, function: str, min_replicas: int | None = None, max_replicas: int | None = None) -> None:
         """Change the floor, the ceiling or both of a function's replicas from now on; None leaves one as it is.

@@ -31,8 +31,8 @@ class Caller(Protocol):
     def answer(self, body: bytes, kind: ContentKind, timing: bytes) -> None:
         """Hand over the result; `timing` is the value of a Server-Timing header."""
 
-    def refuse(self, fault: Fault, message: str, status: int, retry_after_s: float) -> None:
-        """Tell why there is no result; `status` 0 means the HTTP status that belongs to `fault`."""
+    def refuse(self, fault: Fault, message: str, status: int, retry_after_s: float, timing: bytes = b"") -> None:
+        """Tell why there is no result; `status` 0 means the HTTP status that belongs to `fault`, `timing` as above."""
 
 
 class ServiceOwner(Protocol):

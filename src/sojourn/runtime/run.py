@@ -60,6 +60,12 @@ class Run(msgspec.Struct):
             (done.encoded_at_s - done.called_at_s) * 1e3,
         )
 
+    @property
+    def model_s(self) -> float | None:
+        """The model's part of it [s]; None if there is no answer."""
+        done = self.done
+        return done.called_at_s - done.decoded_at_s if done.encoded_at_s else None
+
     def server_timing(self, queue_s: float, before: bytes, writing_s: float) -> bytes:
         """The value of the Server-Timing header of one of its requests, in milliseconds.
 
@@ -91,17 +97,18 @@ class Run(msgspec.Struct):
                 done.called_at_s,
                 done.encoded_at_s,
                 tuple([call.caller.name() for call in self.members[:MATES_KEPT]]),
+                self.expected_s,
             )
         return self._kept
 
 
 def waits_of(action: Finish, admitted_at_s: float, now_s: float) -> tuple[float, bytes]:
-    """A served request's wait in the queue in seconds, and its rarer phases for the Server-Timing header.
+    """A request's wait in the queue in seconds, and its rarer phases for the Server-Timing header.
 
     Args:
         action: How it ended, at `now_s`.
         admitted_at_s: When it stood in the queue, in monotonic seconds.
-        now_s: When the answer of its batch came.
+        now_s: When the answer of its batch came, or it ended without one.
     """
     queue_s, before = action.queue_wait_s, b""
     admission_s = admitted_at_s + action.latency_s - now_s
@@ -117,3 +124,24 @@ def waits_of(action: Finish, admitted_at_s: float, now_s: float) -> tuple[float,
         queue_s -= retry_s
         before += b"retry;dur=%.3f, " % (retry_s * 1e3)
     return queue_s, before
+
+
+def timing_of_refusal(action: Finish, admitted_at_s: float, run: Run | None, now_s: float) -> bytes:
+    """The Server-Timing header of a request that ended without an answer: what is known of its phases.
+
+    They add up to its latency; of a run that gave no answer all is "service". Empty if it was never taken in.
+
+    Args:
+        action: How it ended, at `now_s`.
+        admitted_at_s: When it stood in the queue, in monotonic seconds.
+        run: The batch it was in, if it was in one.
+        now_s: When it ended.
+    """
+    if action.latency_s <= 0:
+        return b""
+    queue_s, before = waits_of(action, admitted_at_s, now_s)
+    if run is not None and run.model_s is not None:
+        return run.server_timing(queue_s, before, 0.0)
+    timing = b"%bqueue;dur=%.3f" % (before, queue_s * 1e3)
+    run_s = action.latency_s - action.queue_wait_s
+    return b"%b, service;dur=%.3f" % (timing, run_s * 1e3) if run_s > 0 else timing

@@ -28,7 +28,7 @@ from sojourn.runtime.outbox import Outbox
 from sojourn.runtime.ports import Caller, ServiceOwner
 from sojourn.runtime.quarantine import Quarantine
 from sojourn.runtime.replica_link import ReplicaLink
-from sojourn.runtime.run import Call, Run, waits_of
+from sojourn.runtime.run import Call, Run, timing_of_refusal, waits_of
 from sojourn.telemetry.journal import Journal
 from sojourn.telemetry.meter import FunctionMeter
 from sojourn.telemetry.trace_store import TraceStore
@@ -111,8 +111,9 @@ class FunctionService:
         self._number = number = self._number + 1
         now_s = self._clock()
         if self._quarantine and self._quarantine.holds(body, now_s):
-            self.refused_at_the_door(Fault.POISONED, caller)
-            caller.refuse(Fault.POISONED, explain(Fault.POISONED, self.manifest.settings), 0, 0.0)
+            message = explain(Fault.POISONED, self.manifest.settings)
+            self.refused_at_the_door(Fault.POISONED, caller, message)
+            caller.refuse(Fault.POISONED, message, 0, 0.0)
             return number
         self._calls[number] = call = Call(caller, body, kind, self.dispatcher.in_flight)
         self.meter.arrived(now_s)
@@ -137,11 +138,12 @@ class FunctionService:
         if request_number in self._calls:
             self._step(ClientGone(request_number), self._clock())
 
-    def refused_at_the_door(self, fault: Fault, caller: Caller) -> None:
-        """Count and keep a request that was refused after routing, before the core saw it."""
-        now_s = self._clock()
+    def refused_at_the_door(self, fault: Fault, caller: Caller, message: str) -> None:
+        """Count and keep a request that was refused after routing, before the core saw it, and told `message`."""
+        now_s, dispatcher = self._clock(), self.dispatcher
         self.meter.arrived(now_s)
-        self._accounts.turned_away(fault, Call(caller, b"", ContentKind.JSON, self.dispatcher.in_flight), now_s)
+        call = Call(caller, b"", ContentKind.JSON, dispatcher.in_flight)
+        self._accounts.turned_away(fault, call, now_s, replicas=dispatcher.replicas_ready, message=message)
 
     # The replicas' side.
 
@@ -275,17 +277,32 @@ class FunctionService:
         fault = action.fault
         assert fault is not None, "only served requests end without a fault"
         run = self._run_of(action, call)
-        self._accounts.ended(action, call, run, now_s, counts=self._counts(action))
-        if call is None or fault is Fault.CLIENT_GONE:
+        is_told = call is not None and fault is not Fault.CLIENT_GONE
+        message, status = self._explained(action, fault) if is_told else ("", 0)
+        self._accounts.ended(
+            action,
+            call,
+            run,
+            now_s,
+            counts=self._counts(action),
+            alone_s=self.dispatcher.infeasible_s or 0.0,
+            replicas=self.dispatcher.replicas_ready,
+            message=message,
+        )
+        if call is None or not is_told:
             return
         if fault is Fault.POISONED:
             self._quarantine.add(call.body, now_s)
-        explained = self._done_faults.get(action.position)
-        if explained is None:
-            settings = self.manifest.settings
-            cause = self._owner.cause_of(self.name)
-            explained = explain(fault, settings, latency_s=action.latency_s, cause=cause), 0
-        call.caller.refuse(fault, explained[0], explained[1], action.retry_after_s)
+        timing = timing_of_refusal(action, call.admitted_at_s, run, now_s)
+        call.caller.refuse(fault, message, status, action.retry_after_s, timing)
+
+    def _explained(self, action: Finish, fault: Fault) -> tuple[str, int]:
+        """What to tell the client of a failed request, and the status the function chose (0: none)."""
+        told = self._done_faults.get(action.position)
+        if told is not None:
+            return told
+        cause = self._owner.cause_of(self.name)
+        return explain(fault, self.manifest.settings, latency_s=action.latency_s, cause=cause), 0
 
     def _run_of(self, action: Finish, call: Call | None) -> Run | None:
         """The batch in which a request ended without being served; None if it ended in the queue."""

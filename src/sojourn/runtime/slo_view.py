@@ -11,9 +11,9 @@ from sojourn.runtime.service import FunctionService
 from sojourn.runtime.slo_watch import SLOWatch
 from sojourn.slo.alert import AlertState, BurnAlert, Severity, burn_rules
 from sojourn.slo.budget import Budget, budget, burn_rate
-from sojourn.slo.cause import CAUSES, WORDS_OF_CAUSE
+from sojourn.slo.cause import CAUSES, WORDS_OF_CAUSE, WORDS_OF_INFEASIBLE, Cause
 from sojourn.slo.cells import merged_cells, quantiles_since
-from sojourn.slo.monitor import FINE_KEPT, FINE_S, HOUR_S, MINUTE_S, MINUTES_KEPT, Monitor, Row
+from sojourn.slo.monitor import FINE_KEPT, FINE_S, HOUR_S, MINUTE_S, MINUTES_KEPT, Monitor, PackedCell, Row
 from sojourn.slo.status import (
     AlertStatus,
     CauseStatus,
@@ -35,7 +35,7 @@ _CELLS_SHOWN_MAX: Final = 360
 _FINE_WINDOW_S: Final = float(FINE_S * FINE_KEPT)
 _GAP_S_MIN: Final = 1.0
 _UNITS: Final = ((DAY_S, "d"), (3600.0, "h"), (60.0, "m"), (1.0, "s"))
-_UNPROMISED_S: Final = (300.0, 3600.0, 6 * 3600.0, DAY_S)  # windows shown where no objective names any
+_UNPROMISED_S: Final = (300.0, 3600.0, 6 * 3600.0)  # windows shown where no objective names any
 
 
 def window_name(window_s: float) -> str:
@@ -47,9 +47,12 @@ def window_name(window_s: float) -> str:
 
 
 def windows_of(slo: SLO | None) -> list[float]:
-    """The windows an objective is looked at over, ascending: those of its alerts, and its own as the last [s]."""
+    """The windows an objective is looked at over, ascending: those of its alerts, and its own as the last [s].
+
+    Without an objective only latencies are told, and those are kept for six hours.
+    """
     if slo is None:
-        return [*_UNPROMISED_S, DEFAULT_WINDOW_S]
+        return [*_UNPROMISED_S]
     alerted = {length_s for rule in burn_rules(slo.window_s) for length_s in (rule.long_s, rule.short_s)}
     return [*sorted(length_s for length_s in alerted if length_s < slo.window_s), slo.window_s]
 
@@ -71,6 +74,7 @@ def objective_snapshot(slo: SLO, monitor: Monitor, alerts: Iterable[BurnAlert], 
         budget_remaining=left.remaining_ratio,
         burn_rates=burn_rates,
         alerts={(alert.rule.name, alert.rule.severity.value): alert.state is AlertState.FIRING for alert in alerts},
+        attainment=good / total if total else None,
     )
 
 
@@ -104,7 +108,10 @@ class SLOView:
         packed = monitor.fine_cells(now_s, _FINE_WINDOW_S)
         covered_s = monitor.covers_s(now_s)
         alerts = [self._alert(alert) for alert in self._watch.alerts[name]] + self._history_alert()
-        gaps = await self._gaps(now_s - lengths_s[-1] + self._watch.offset_s)
+        begins_s = now_s - lengths_s[-1] + self._watch.offset_s
+        runs = await self._runs()
+        gaps = list(_gaps(runs, begins_s))
+        known_s = _known_s(runs, gaps, begins_s, now_s + self._watch.offset_s, covered_s)
         latencies = await self._watch.elsewhere(
             lambda: quantiles_since(packed, [now_s + self._watch.offset_s - length_s for length_s in lengths_s])
         )
@@ -125,7 +132,7 @@ class SLOView:
             revision=service.revision,
             objective=_objective(slo),
             is_met=whole.attainment >= slo.objective if slo and whole.attainment is not None else None,
-            known_s=min(covered_s, lengths_s[-1]),
+            known_s=known_s,
             total=whole.total,
             good=whole.good,
             client_faults=whole.client_faults,
@@ -133,13 +140,15 @@ class SLOView:
             budget=_budget(slo, whole, monitor, now_s),
             windows=windows,
             alerts=alerts,
-            causes=_causes(whole),
+            causes=_causes(whole, is_infeasible=service.infeasible is not None),
             gaps=gaps,
             history=HistoryStatus(
                 state=self._watch.history_state,
                 why=self._watch.history_failure,
                 since=utc_text(self._watch.history_since_s + self._watch.offset_s),
             ),
+            former_objectives=self._watch.objectives.former(name, begins_s) if slo else [],
+            infeasible=service.infeasible,
         )
 
     async def history(self, name: str, window_s: float | None) -> SLOHistory | None:
@@ -159,17 +168,23 @@ class SLOView:
         whole_s = slo.window_s if slo else DEFAULT_WINDOW_S
         known_s = max(monitor.covers_s(now_s), float(FINE_S))
         shown_s = min(whole_s, known_s) if window_s is None else window_s
+        if self._watch.history_state is HistoryState.OFF:
+            shown_s = min(shown_s, _FINE_WINDOW_S)  # of what lies before only sums are known
         ends_at_s = now_s + self._watch.offset_s
         begins_at_s = ends_at_s - shown_s
+        whole = monitor.total_good(now_s, whole_s)
         is_fine = shown_s <= _FINE_WINDOW_S and self._watch.history_state is not HistoryState.KEPT
         if is_fine or shown_s <= _FINE_WINDOW_S / 6:
-            length_s, packed = FINE_S, monitor.fine_cells(now_s, shown_s)
+            packed = monitor.fine_cells(now_s, shown_s)
+            length_s = max((cell.length_s for cell in packed), default=FINE_S)
         else:
             length_s = MINUTE_S if shown_s <= MINUTE_S * MINUTES_KEPT else HOUR_S
             packed = await self._kept_cells(name, length_s, begins_at_s, monitor.open_rows(now_s))
         cell_s = length_s * -(-int(shown_s // length_s + 1) // _CELLS_SHOWN_MAX)
         cells = await self._watch.elsewhere(lambda: list(merged_cells(packed, cell_s)))
-        whole, shown = monitor.total_good(now_s, whole_s), monitor.total_good(now_s, shown_s)
+        # What the cells do not show came before them: so the budget that is drawn ends at the one that is told.
+        total_before = max(whole[0] - sum(cell.total for cell in cells), 0)
+        good_before = min(max(whole[1] - sum(cell.good for cell in cells), 0), total_before)
         return SLOHistory(
             function=name,
             objective=_objective(slo),
@@ -177,23 +192,20 @@ class SLOView:
             ends_at_s=ends_at_s,
             cell_s=cell_s,
             cells=cells,
-            gaps=await self._gaps(begins_at_s),
-            total_before=max(whole[0] - shown[0], 0),
-            good_before=max(whole[1] - shown[1], 0),
+            gaps=list(_gaps(await self._runs(), begins_at_s)),
+            total_before=total_before,
+            good_before=good_before,
         )
 
-    async def _kept_cells(
-        self, name: str, length_s: int, since_s: float, open_rows: Sequence[Row]
-    ) -> list[tuple[int, bytes]]:
+    async def _kept_cells(self, name: str, length_s: int, since_s: float, open_rows: Sequence[Row]) -> list[PackedCell]:
         """Minutes or hours of the history, with those under way as they are in memory."""
         kept = await self._watch.read(lambda history: history.rows(name, length_s, since_s)) or []
         rows = {(row.starts_at_s, row.revision): row.packed for row in kept}
         rows |= {(row.starts_at_s, row.revision): row.packed for row in open_rows if row.cell_s == length_s}
-        return [(starts_at_s, packed) for (starts_at_s, _), packed in sorted(rows.items())]
+        return [PackedCell(starts_at_s, length_s, packed) for (starts_at_s, _), packed in sorted(rows.items())]
 
-    async def _gaps(self, since_s: float) -> list[Gap]:
-        runs = await self._watch.read(lambda history: history.runs()) or []
-        return list(_gaps(runs, since_s))
+    async def _runs(self) -> list[Run]:
+        return await self._watch.read(lambda history: history.runs()) or []
 
     def _alert(self, alert: BurnAlert) -> AlertStatus:
         is_new = alert.state is AlertState.INACTIVE and not alert.since_s
@@ -241,14 +253,15 @@ def _budget(slo: SLO | None, whole: Counts, monitor: Monitor, now_s: float) -> B
     return budget(whole, slo, burn_rate(*monitor.total_good(now_s, present_s), slo.objective))
 
 
-def _causes(counts: Counts) -> list[CauseStatus]:
+def _causes(counts: Counts, *, is_infeasible: bool) -> list[CauseStatus]:
     found = [(count, cause) for count, cause in zip(counts.bad_by_cause, CAUSES, strict=True) if count]
+    words = {**WORDS_OF_CAUSE, Cause.SERVICE_TIME: WORDS_OF_INFEASIBLE} if is_infeasible else WORDS_OF_CAUSE
     return [
         CauseStatus(
             cause=cause,
             requests=count,
             share=count / counts.bad,
-            sentence=f"{_percent(count / counts.bad)} of bad requests {WORDS_OF_CAUSE[cause]}",
+            sentence=f"{_percent(count / counts.bad)} of bad requests {words[cause]}",
         )
         for count, cause in sorted(found, key=lambda pair: -pair[0])
     ]
@@ -271,3 +284,12 @@ def _gaps(runs: Sequence[Run], since_s: float) -> Iterator[Gap]:
                 duration_s=duration_s,
                 was_planned=before.is_ended,
             )
+
+
+def _known_s(runs: Sequence[Run], gaps: Sequence[Gap], begins_s: float, ends_s: float, covered_s: float) -> float:
+    """How much of a window is known: since its begin, the first count or the first run, the gaps left out."""
+    if not covered_s:
+        return 0.0
+    from_s = max(begins_s, ends_s - covered_s, runs[0].started_at_s if runs else begins_s)
+    missing_s = sum(gap.duration_s for gap in gaps)  # one that begins before the window counts whole, at worst
+    return max(ends_s - from_s - missing_s, 0.0)

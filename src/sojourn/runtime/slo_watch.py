@@ -1,4 +1,4 @@
-"""Looks after all objectives of a server: has alerts looked at, replica time counted, and history kept."""
+"""Looks after all objectives of a server: has alerts looked at and history kept."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from sojourn.runtime.alert_book import AlertBook
+from sojourn.runtime.objective_book import ObjectiveBook
 from sojourn.slo.monitor import FINE_S, HOUR_S, HOURS_KEPT, MINUTE_S, MINUTES_KEPT, Row
 from sojourn.slo.status import HistoryState
 from sojourn.telemetry.events import PlatformEvents
@@ -27,9 +28,6 @@ class Watched(Protocol):
     """What is watched: the functions of a platform."""
 
     services: dict[str, FunctionService]
-
-    def replica_seconds(self, function: str) -> float:
-        """Replica time a function has used since the server started [s]."""
 
 
 class SLOWatch:
@@ -65,7 +63,7 @@ class SLOWatch:
         self._history = history
         self._clock = clock
         self.alerts = AlertBook(events, offset_s)
-        self._replica_s: dict[str, float] = {}
+        self.objectives = ObjectiveBook()
         self._writer = ThreadPoolExecutor(1, "sojourn-history") if history else None
         self._saving: asyncio.Task[None] | None = None
         self._cell = 0
@@ -89,14 +87,21 @@ class SLOWatch:
         if history.set_back_s > 1.0:
             self._events.warning("history.clock_set_back", by_s=round(history.set_back_s, 1))
         try:
-            kept = await self.elsewhere(history.functions)
-            for name in kept:
-                if name in self._platform.services:
-                    await self._load_function(history, name, now_s)
-            for alert in await self.elsewhere(history.alerts):
-                self.alerts.recall(alert, now_s)
+            await self._load_kept(history, now_s)
         except (HistoryError, ValueError) as err:
             self._failed(str(err))
+
+    async def _load_kept(self, history: History, now_s: float) -> None:
+        services = self._platform.services
+        kept = await self.elsewhere(history.functions)
+        for name in kept:
+            if name in services:
+                await self._load_function(history, name, now_s)
+        self.objectives.recall(await self.elsewhere(history.objectives))
+        for name, service in services.items():
+            self.objectives.watch(name, service.manifest.settings.slo, now_s + self.offset_s, kept)
+        for alert in await self.elsewhere(history.alerts):
+            self.alerts.recall(alert, now_s)
 
     async def _load_function(self, history: History, name: str, now_s: float) -> None:
         monitor = self._platform.services[name].meter.monitor
@@ -108,6 +113,7 @@ class SLOWatch:
             ]
         )
         monitor.load(rows, now_s)
+        monitor.current(now_s)  # replica time counts from now on, whether requests come or not
 
     def start(self) -> None:
         """Look from now on, each second."""
@@ -127,9 +133,8 @@ class SLOWatch:
         if self._saving is not None:
             await self._saving
         now_s = self._clock()
-        for name, service in self._platform.services.items():
+        for service in self._platform.services.values():
             if service.meter.monitor.is_used:
-                self._count_replicas(name, service)
                 service.meter.monitor.finish(now_s)
         await self._save(now_s, is_ended=True)
         await self.elsewhere(self._history.close)
@@ -154,19 +159,11 @@ class SLOWatch:
 
     def _end_cell(self, now_s: float) -> None:
         """Ten seconds have passed: what they brought is written."""
-        for name, service in self._platform.services.items():
+        for service in self._platform.services.values():
             if service.meter.monitor.is_used:
-                self._count_replicas(name, service)
                 service.meter.monitor.current(now_s)
         if self._history is not None and self._saving is None:  # else a slow disk still writes the last ones
             self._saving = asyncio.get_running_loop().create_task(self._save(now_s))
-
-    def _count_replicas(self, name: str, service: FunctionService) -> None:
-        """Add the replica time used since the last look to the cell that has passed."""
-        used_s = self._platform.replica_seconds(name)
-        before_s = self._replica_s.get(name, used_s)
-        self._replica_s[name] = used_s
-        service.meter.monitor.cell.replica_ms += round(max(used_s - before_s, 0.0) * 1e3)
 
     # ---- history
 
@@ -178,8 +175,9 @@ class SLOWatch:
         until_s = now_s + self.offset_s
         until_s -= 0.0 if is_ended else until_s % FINE_S
         is_pruning = now_s - self._pruned_at_s >= _PRUNE_EVERY_S
+        alerts, objectives = self.alerts.to_keep(), self.objectives.unsaved()
         try:
-            await self.elsewhere(lambda: history.save(rows, until_s, self.alerts.to_keep(), is_ended=is_ended))
+            await self.elsewhere(lambda: history.save(rows, until_s, alerts, objectives, is_ended=is_ended))
             if is_pruning:
                 self._pruned_at_s = now_s
                 await self.elsewhere(lambda: history.prune(until_s))
@@ -187,6 +185,7 @@ class SLOWatch:
             self._put_back(rows)
             self._failed(str(err))
         else:
+            self.objectives.saved(objectives)
             self._works()
         finally:
             self._saving = None

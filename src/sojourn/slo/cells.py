@@ -6,34 +6,32 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from sojourn.slo.cause import CAUSES
 from sojourn.slo.histogram import LogHistogram
-from sojourn.slo.monitor import FINE_S
+from sojourn.slo.monitor import PackedCell
 from sojourn.slo.status import HistoryCell, WindowQuantiles
 from sojourn.slo.tally import Tally, unpacked
 
-PackedCells = Sequence[tuple[int, bytes]]  # (begin in seconds since the epoch, packed tally), oldest first
 
-
-def quantiles_since(cells: PackedCells, begins_s: Sequence[float]) -> list[WindowQuantiles]:
+def quantiles_since(cells: Sequence[PackedCell], begins_s: Sequence[float]) -> list[WindowQuantiles]:
     """Quantiles of windows that end now; each begins where the one before it does, or earlier.
 
     Args:
-        cells: Of ten seconds.
+        cells: Oldest first.
         begins_s: Where each window begins, in seconds since the epoch, descending.
     """
     found, merged, left = [], LogHistogram(), list(cells)
     for begin_s in begins_s:
-        while left and left[-1][0] + FINE_S > begin_s:
-            merged.merge(unpacked(left.pop()[1]).latency)
+        while left and left[-1].starts_at_s + left[-1].length_s > begin_s:
+            merged.merge(unpacked(left.pop().packed).latency)
         p50, p90, p99, p999 = (merged.quantile(p) for p in (0.5, 0.9, 0.99, 0.999))
-        found.append(WindowQuantiles(p50=p50, p90=p90, p99=p99, p999=p999))
+        found.append(WindowQuantiles(served=merged.count, p50=p50, p90=p90, p99=p99, p999=p999))
     return found
 
 
-def merged_cells(cells: Iterable[tuple[int, bytes]], cell_s: int) -> Iterator[HistoryCell]:
+def merged_cells(cells: Iterable[PackedCell], cell_s: int) -> Iterator[HistoryCell]:
     """Cells of `cell_s` seconds, out of shorter ones in ascending order."""
     number: int | None = None
     tally = Tally()
-    for starts_at_s, packed in cells:
+    for starts_at_s, _, packed in cells:
         if number is not None and starts_at_s // cell_s != number:
             yield _history_cell(number * cell_s, cell_s, tally)
             tally = Tally()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import inf
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -41,6 +41,17 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     packed: bytes
 
 
+class PackedCell(NamedTuple):
+    """A stretch of time with what was counted in it (`Tally.pack`).
+
+    `starts_at_s` is in seconds since the epoch, `length_s` in seconds: 10, 60 or 3600.
+    """
+
+    starts_at_s: int
+    length_s: int
+    packed: bytes
+
+
 class _Open:
     """A minute or an hour under way, and the closed ones before it."""
 
@@ -59,21 +70,33 @@ class Monitor:
     The hot path asks `current(now_s)` for the cell to count into. All instants are monotonic seconds; cells lie on the grid of
     the wall clock as it was at the start (`offset_s`), so that a clock that jumps later changes nothing. A window of up
     to six hours is made of cells of ten seconds and may reach back up to one cell further than asked;
-    longer ones, and those that begin before this process did, of minutes or hours in the same way.
+    longer ones, and those that begin before this process did, of minutes or hours in the same way. Of the six hours
+    before this process the minutes are kept packed, too, for their latencies.
 
     Args:
         revision: Whose requests are counted.
         offset_s: What to add to monotonic seconds to get seconds since the epoch.
+        replica_seconds: Replica time used until an instant (monotonic seconds, not before the last one asked with), in
+            seconds; it goes to the cells in which it passes.
     """
 
-    __slots__ = ("_began_at_s", "_closed", "_fine", "_offset_s", "_open", "_recent", "cell", "latency", "revision")
+    __slots__ = (
+        "_began_at_s", "_closed", "_earlier", "_fine", "_kept_from_s", "_offset_s", "_open", "_recent", "_replica_ms",
+        "_replica_seconds", "cell", "latency", "revision",
+    )  # fmt: skip
 
-    def __init__(self, revision: str = "", offset_s: float = 0.0) -> None:
+    def __init__(
+        self, revision: str = "", offset_s: float = 0.0, replica_seconds: Callable[[float], float] | None = None
+    ) -> None:
         self.revision = revision
         self.cell = Tally(ends_at_s=-inf)
         self.latency = LogHistogram()  # of all closed cells since the start
         self._offset_s = offset_s
         self._began_at_s = inf
+        self._kept_from_s = inf  # begin of the oldest that was loaded
+        self._replica_seconds = replica_seconds
+        self._replica_ms: int | None = None  # of replica time, booked so far; None before the first cell
+        self._earlier: list[PackedCell] = []  # minutes that earlier processes counted, of the last six hours
         self._fine: Series | None = None  # made with the first traffic: a function never called costs nothing
         self._open: tuple[_Open, ...] = ()
         self._recent: deque[Tally] = deque(maxlen=RECENT_CELLS - 1)
@@ -91,11 +114,26 @@ class Monitor:
             self._begin(now_s)
         last, number = self.cell, int((now_s + self._offset_s) // FINE_S)
         starts_at_s = number * FINE_S - self._offset_s
+        self._book_replicas(starts_at_s if last.ends_at_s == -inf else last.ends_at_s)
         self.cell = Tally(starts_at_s, starts_at_s + FINE_S)
         if last.ends_at_s != -inf:
             self._recent.append(last)
             self._close(last)
         return self.cell
+
+    def _book_replicas(self, until_s: float) -> None:
+        """Replica time used since the last call belongs to the cell under way."""
+        if self._replica_seconds is not None:
+            used_ms = round(self._replica_seconds(until_s) * 1e3)
+            if self._replica_ms is not None:
+                self.cell.replica_ms += max(used_ms - self._replica_ms, 0)
+            self._replica_ms = max(used_ms, self._replica_ms or 0)
+
+    def _booked(self, now_s: float) -> Tally:
+        """The cell under way, with its replica time until now."""
+        cell = self.current(now_s)
+        self._book_replicas(now_s)
+        return cell
 
     def _begin(self, now_s: float) -> None:
         self._began_at_s = min(self._began_at_s, now_s)
@@ -156,11 +194,8 @@ class Monitor:
 
     def covers_s(self, now_s: float) -> float:
         """How far back anything is known, in seconds; 0 if nothing is."""
-        oldest_s = self._began_at_s
-        for longer in self._open:
-            if longer.series.oldest is not None:
-                oldest_s = min(oldest_s, longer.series.oldest * longer.series.cell_s - self._offset_s)
-        return max(now_s - oldest_s, 0.0) if oldest_s < inf else 0.0
+        oldest_s = min(self._began_at_s, self._kept_from_s)
+        return min(max(now_s - oldest_s, 0.0), float(HOURS_KEPT * HOUR_S)) if oldest_s < inf else 0.0
 
     def total_good(self, now_s: float, window_s: float) -> tuple[int, int]:
         """(total, good) of the last `window_s` seconds; costs a few look-ups."""
@@ -201,19 +236,22 @@ class Monitor:
         """Number of the first cell that ends after an instant."""
         return max(int((begins_at_s + self._offset_s) // cell_s), 0)
 
-    def fine_cells(self, now_s: float, window_s: float) -> list[tuple[int, bytes]]:
-        """The cells of ten seconds of a window, with their beginnings in seconds since the epoch, packed.
+    def fine_cells(self, now_s: float, window_s: float) -> list[PackedCell]:
+        """The cells of a window, oldest first, packed; the one under way is included.
 
-        The one under way is included. Reaches back six hours at most, and not before this process began.
+        Reaches back six hours at most. What this process counted comes in cells of ten seconds, what earlier ones did
+        before it in minutes; the minute in which this process began holds only what was counted before.
         Copying them is quick; unpacking (`sojourn.slo.tally.unpacked`) thousands is better done off the loop.
         """
         if self._fine is None:
             return []
-        cell = self.current(now_s)
+        cell = self._booked(now_s)
+        begins_s = now_s - window_s + self._offset_s
+        cells = [earlier for earlier in self._earlier if earlier.starts_at_s + MINUTE_S > begins_s]
         first = self._first(now_s - window_s, FINE_S)
-        cells = [(number * FINE_S, packed) for number, packed in self._fine.packed_since(first)]
+        cells += [PackedCell(number * FINE_S, FINE_S, packed) for number, packed in self._fine.packed_since(first)]
         if not cell.is_empty:
-            cells.append((round(cell.starts_at_s + self._offset_s), cell.pack()))
+            cells.append(PackedCell(round(cell.starts_at_s + self._offset_s), FINE_S, cell.pack()))
         return cells
 
     # ---- keeping
@@ -230,16 +268,24 @@ class Monitor:
         """
         self._begin(now_s)
         minutes, hours = self._open
+        earliest_s = now_s + self._offset_s - FINE_S * FINE_KEPT - MINUTE_S
+        oldest_s = {MINUTE_S: inf, HOUR_S: inf}
         for row in rows:
+            oldest_s[row.cell_s] = min(oldest_s[row.cell_s], row.starts_at_s)
+            if row.cell_s == MINUTE_S and row.starts_at_s > earliest_s:
+                self._earlier.append(PackedCell(row.starts_at_s, MINUTE_S, row.packed))
             longer = minutes if row.cell_s == MINUTE_S else hours
             tally, number = unpacked(row.packed), row.starts_at_s // row.cell_s
             if number >= longer.number and row.revision == self.revision:
                 longer.tally.add(tally)
             else:
                 longer.series.append(number, tally)
+        is_same_hour = oldest_s[HOUR_S] <= oldest_s[MINUTE_S] < oldest_s[HOUR_S] + HOUR_S
+        self._kept_from_s = (oldest_s[MINUTE_S] if is_same_hour else min(oldest_s.values())) - self._offset_s
 
     def unsaved(self) -> list[Row]:
         """The minutes and hours that changed since the last call, whole; the cell of ten seconds under way is left out."""
+        self._forget_earlier()
         rows = list(self._closed)
         self._closed.clear()
         for longer in self._open:
@@ -248,11 +294,18 @@ class Monitor:
                 longer.changed = False
         return rows
 
+    def _forget_earlier(self) -> None:
+        """Minutes that no window of six hours reaches any more go."""
+        if self._earlier and self._fine is not None:
+            oldest_s = self.cell.starts_at_s + self._offset_s - FINE_S * FINE_KEPT - MINUTE_S
+            if self._earlier[0].starts_at_s < oldest_s:
+                self._earlier = [cell for cell in self._earlier if cell.starts_at_s >= oldest_s]
+
     def open_rows(self, now_s: float) -> list[Row]:
-        """The minute and the hour under way, whole, the cell under way included; for reading, nothing changes."""
+        """The minute and the hour under way, whole, and closed ones not saved yet; for reading, nothing changes."""
         if self._fine is None:
             return []
-        cell, rows = self.current(now_s), []
+        cell, rows = self._booked(now_s), list(self._closed)
         for longer in self._open:
             number = round(cell.starts_at_s + self._offset_s) // longer.series.cell_s
             tally = Tally()
@@ -276,7 +329,7 @@ class Monitor:
 
     def finish(self, now_s: float) -> None:
         """Count the cell under way as closed, so that `unsaved` holds everything: the process is about to end."""
-        cell = self.current(now_s)
+        cell = self._booked(now_s)
         self._close(cell)
         self.cell = Tally(now_s, cell.ends_at_s)
 

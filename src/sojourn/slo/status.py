@@ -21,8 +21,9 @@ class ObjectiveStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WindowQuantiles(msgspec.Struct, frozen=True, kw_only=True):
-    """Latency of served requests in seconds, at most 1.083 % off; None while there were none."""
+    """Latency of the `served` requests in seconds, at most 1.083 % off; None while there were none."""
 
+    served: int = 0
     p50: float | None = None
     p90: float | None = None
     p99: float | None = None
@@ -33,13 +34,13 @@ class WindowStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How a function did over the last `window_s` seconds.
 
     Args:
-        name: Such as "5m" or "30d".
+        name: Such as "5m" or "30d", as metrics label it.
         window_s: Its length, in seconds.
         total: Requests that count against the objective.
         good: Those that met it.
         attainment: Share of good ones in [0, 1]; None if none counted.
         burn_rate: How many times faster than allowed the error budget burns; None if none counted.
-        latency_s: Of requests served since the server started; None for windows of more than six hours.
+        latency_s: Of the requests served in it; None for windows of more than six hours.
     """
 
     name: str
@@ -109,6 +110,20 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     was_planned: bool
 
 
+class FormerObjective(msgspec.Struct, frozen=True, kw_only=True):
+    """An objective of another latency that was in force within the window: requests of its time were judged by it.
+
+    Args:
+        text: As it was written; "" if there was none (its requests do not count), None if that was not kept.
+        begins_at: UTC text; not before the window.
+        ends_at: UTC text.
+    """
+
+    text: str | None
+    begins_at: str
+    ends_at: str
+
+
 class HistoryState(StrEnum):
     """Whether history outlives the server."""
 
@@ -133,17 +148,19 @@ class SLOStatus(msgspec.Struct, frozen=True, kw_only=True):
         revision: The revision that serves.
         objective: None if the function promises nothing; then there is no budget and there are no alerts.
         is_met: Whether the share of good requests over the window reaches the objective; None without requests.
-        known_s: How much of the objective's window is known, in seconds (the server may be younger).
-        total: Requests that count, over the objective's window (30 days without an objective).
+        known_s: How much of the objective's window is known, in seconds (the server may be younger), without gaps.
+        total: Requests that count, over the objective's window (0 without an objective).
         good: Those of them that met it.
         client_faults: Requests left out because they failed by the client's making.
         cancelled: Requests left out because the client left before the deadline.
         budget: None without an objective.
-        windows: From short to long; the objective's own is the last.
+        windows: From short to long; the objective's own is the last (six hours without an objective).
         alerts: One per rule.
         causes: What spent the budget over the objective's window, the largest first.
         gaps: Times of which nothing is known within the window, oldest first.
         history: Whether history is kept.
+        former_objectives: Those within the window by which earlier requests were judged, oldest first.
+        infeasible: Why the objective cannot be met even by one item alone; None while it can.
     """
 
     function: str
@@ -161,6 +178,8 @@ class SLOStatus(msgspec.Struct, frozen=True, kw_only=True):
     causes: list[CauseStatus]
     gaps: list[Gap]
     history: HistoryStatus
+    former_objectives: list[FormerObjective] = []
+    infeasible: str | None = None
 
 
 class HistoryCell(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
-from sojourn.domain.request import Outcome
+from sojourn.domain.request import Fault, Outcome
 from sojourn.slo.cause import Cause
 from sojourn.telemetry.events import PlatformEvent
 from sojourn.telemetry.request_trace import BatchTrace, Phase, RequestTrace, TraceSummary
@@ -22,14 +22,18 @@ _EVENTS_TOLD = 3
 def phases_of(kept: KeptRequest) -> list[Phase]:
     """The phases, one after the other; those up to "return" add up to the latency.
 
-    A request that waited for its dispatch more than once, or during the run of a replica that was lost, has its cold
-    wait and its runs in vain first, whatever their order was. Of a run without an answer all is "service".
+    A request that waited for its dispatch more than once has its waits for a start together, its runs in vain together,
+    and its time in the queue last; a run that was lost with its replica comes before the wait for another one. Of a
+    run without an answer all is "service".
     """
     waited_s = kept.waited_s
     retry_s = min(kept.retry_s, waited_s)
     cold_s = min(kept.cold_wait_s, waited_s - retry_s)
     admission_s = min(kept.admission_s, waited_s - retry_s - cold_s)
     lengths_s = [admission_s, cold_s, retry_s, waited_s - retry_s - cold_s - admission_s]
+    names = list(PHASES)
+    if kept.losses and kept.loss_wait_s:
+        names[1:3], lengths_s[1:3] = ("retry", "cold_wait"), (retry_s, cold_s)
     batch, run_s = kept.batch, kept.latency_s - waited_s
     if batch is not None or run_s > 0:
         if batch is not None and batch.encoded_at_s:
@@ -42,7 +46,7 @@ def phases_of(kept: KeptRequest) -> list[Phase]:
         lengths_s += [0.0] * (len(PHASES) - 1 - len(lengths_s))
         lengths_s.append(kept.write_s)
     phases, begins_s = [], 0.0
-    for name, length_s in zip(PHASES, lengths_s, strict=False):
+    for name, length_s in zip(names, lengths_s, strict=False):
         if length_s > 0:
             phases.append(Phase(name=name, begins_s=begins_s, duration_s=length_s))
             begins_s += length_s
@@ -83,6 +87,7 @@ def trace_of(
         phases=phases,
         batch=_batch_of(kept, kept.batch) if kept.batch else None,
         events=list(events),
+        message=kept.message,
         sentences=_sentences(kept, phases, events),
     )
 
@@ -108,6 +113,7 @@ def _batch_of(kept: KeptRequest, batch: KeptBatch) -> BatchTrace:
         size=batch.size,
         held_s=_held_s(kept, batch),
         mates=[mate for mate in batch.mates if mate != kept.request_id],
+        expected_s=batch.expected_s,
     )
 
 
@@ -121,15 +127,17 @@ def _sentences(kept: KeptRequest, phases: Sequence[Phase], events: Sequence[Plat
     length_s = {phase.name: phase.duration_s for phase in phases}
     worth_s = kept.latency_s * _WORTH_SAYING_SHARE
     if length_s.get("cold_wait", 0.0) > worth_s:
-        said.append(f"No replica was ready for {_text(length_s['cold_wait'])} of that.")
-    if length_s.get("retry", 0.0) > worth_s:
+        why = ": the last one had died" if kept.loss_wait_s > length_s["cold_wait"] / 2 else ""
+        said.append(f"No replica was ready for {_text(length_s['cold_wait'])} of that{why}.")
+    if kept.losses or length_s.get("retry", 0.0) > worth_s:
         why = f"{kept.losses} replica(s) died with it" if kept.losses else "its batch failed and was split"
-        said.append(f"{_text(length_s['retry'])} went into runs that came to nothing: {why}.")
+        said.append(f"{_text(length_s.get('retry', 0.0))} went into runs that came to nothing: {why}.")
     if length_s.get("queue", 0.0) > worth_s:
         said.append(_queue_sentence(kept, length_s["queue"]))
-    if kept.cause is Cause.SERVICE_TIME and kept.batch is not None:
-        took = _text(length_s.get("service", 0.0))
-        said.append(f"The model call of its batch of {kept.batch.size} took {took}, longer than expected.")
+    if kept.cause in {Cause.SERVICE_TIME, Cause.OVERHEAD} and kept.batch is not None:
+        said.append(_run_sentence(kept, kept.batch, length_s.get("service", 0.0)))
+    if kept.message:
+        said.append(f"Its client was told: {kept.message}")
     decided = [event for event in events if event.event == "function.scaled"]
     for event in decided[-_EVENTS_TOLD:]:
         fields = event.fields
@@ -145,17 +153,32 @@ def _verdict(kept: KeptRequest) -> str:
         within = "within" if kept.within_slo else "past"
         return f"Served in {took}, {within} the objective of {_text(kept.objective_s)}."
     code = kept.fault.value if kept.fault else kept.outcome.value
+    if kept.fault is Fault.CLIENT_GONE and kept.within_slo is False and kept.objective_s is not None:
+        return f"Its client left after {took}, past the objective of {_text(kept.objective_s)}: that counts as bad."
     if kept.latency_s <= 0:
         return f"Ended as {kept.outcome.value} ({code}) before it was taken in."
     return f"Ended as {kept.outcome.value} ({code}) after {took}."
 
 
+def _run_sentence(kept: KeptRequest, batch: KeptBatch, model_s: float) -> str:
+    """What its run took and was expected to take, and where that went."""
+    run_s = max(kept.latency_s - kept.waited_s, 0.0)
+    said = f"Its run, in a batch of {batch.size}, took {_text(run_s)}"
+    if batch.encoded_at_s:
+        said += f", {_text(model_s)} of it in the model"
+    if not batch.expected_s:
+        return f"{said}."
+    said += f"; {_text(batch.expected_s)} was expected"
+    if kept.objective_s is not None and batch.expected_s > kept.objective_s:
+        return f"{said}, more than the objective of {_text(kept.objective_s)} allows."
+    return f"{said}."
+
+
 def _queue_sentence(kept: KeptRequest, queued_s: float) -> str:
     said = f"It waited {_text(queued_s)} in the queue"
     if kept.batch is None:
-        return (
-            f"{said}; {kept.ahead} requests were in flight when it came, {kept.replicas} replica(s) ready at its end."
-        )
+        ready = f"{kept.replicas} replica(s) were ready when it ended"
+        return f"{said}; {kept.ahead} requests were in flight when it came, {ready}."
     held_s = _held_s(kept, kept.batch)
     if held_s > queued_s / 2:
         return f"{said}; its replica was free, and the batch was held {_text(held_s)} for more items."

@@ -18,7 +18,7 @@ from sojourn.slo.alert import AlertState
 from sojourn.slo.monitor import HOUR_S, HOURS_KEPT, MINUTE_S, MINUTES_KEPT, Row
 
 FILE_NAME: Final = "history.db"
-VERSION: Final = 1
+VERSION: Final = 2
 _PATIENCE_S: Final = 2.0
 _TRUSTED_AHEAD_S: Final = 2 * 24 * HOUR_S
 _KEPT_S: Final = {MINUTE_S: MINUTE_S * MINUTES_KEPT, HOUR_S: HOUR_S * HOURS_KEPT}
@@ -34,6 +34,12 @@ CREATE TABLE runs (
 CREATE TABLE alerts (
     function TEXT NOT NULL, rule TEXT NOT NULL, state TEXT NOT NULL, since_s REAL NOT NULL,
     PRIMARY KEY (function, rule)
+) WITHOUT ROWID;
+"""
+# Since version 2; `objective` is NULL for counts of version 1, whose objective is not known.
+_OBJECTIVES: Final = """
+CREATE TABLE objectives (
+    function TEXT NOT NULL, since_s REAL NOT NULL, objective TEXT, PRIMARY KEY (function, since_s)
 ) WITHOUT ROWID;
 """
 
@@ -56,6 +62,14 @@ class KeptAlert(msgspec.Struct, frozen=True):
     rule: str
     state: AlertState
     since_s: float
+
+
+class KeptObjective(msgspec.Struct, frozen=True):
+    """An objective and since when it was in force, in seconds since the epoch; "" is none, None is not known."""
+
+    function: str
+    since_s: float
+    objective: str | None
 
 
 class HistoryError(Exception):
@@ -137,8 +151,9 @@ class History:
                 f"{self.path} has version {version}, this program knows {VERSION}; "
                 "run the version that wrote it, or move the file away"
             )
-        if version == 0:
-            connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+        missing = (_SCHEMA, _OBJECTIVES)[version:]
+        if missing:
+            connection.executescript(f"BEGIN; {''.join(missing)} PRAGMA user_version = {VERSION}; COMMIT;")
 
     def _newest_s(self) -> float:
         (saved,) = self._connection.execute("SELECT MAX(saved_until_s) FROM runs").fetchone()
@@ -151,6 +166,7 @@ class History:
         with self._writing() as connection:
             connection.execute("DELETE FROM cells WHERE starts_at_s > ?", (wall_s,))
             connection.execute("DELETE FROM runs WHERE started_at_s > ?", (wall_s,))
+            connection.execute("DELETE FROM objectives WHERE since_s > ?", (wall_s,))
             connection.execute("UPDATE runs SET saved_until_s = ? WHERE saved_until_s > ?", (wall_s, wall_s))
 
     # ---- writing
@@ -180,10 +196,11 @@ class History:
         rows: Mapping[str, Sequence[Row]],
         until_s: float,
         alerts: Sequence[KeptAlert] = (),
+        objectives: Sequence[KeptObjective] = (),
         *,
         is_ended: bool = False,
     ) -> None:
-        """Write what was counted until `until_s` (seconds since the epoch), and which alerts are not inactive.
+        """Write what was counted until `until_s` (seconds since the epoch), all alerts not inactive, new objectives.
 
         Raises:
             HistoryError: It could not be written; nothing of it was.
@@ -205,9 +222,13 @@ class History:
                 "INSERT INTO alerts (function, rule, state, since_s) VALUES (?, ?, ?, ?)",
                 [(alert.function, alert.rule, alert.state.value, alert.since_s) for alert in alerts],
             )
+            connection.executemany(
+                "INSERT OR REPLACE INTO objectives (function, since_s, objective) VALUES (?, ?, ?)",
+                [(one.function, one.since_s, one.objective) for one in objectives],
+            )
 
     def prune(self, now_s: float) -> None:
-        """Forget minutes older than three days, hours and runs older than ninety.
+        """Forget minutes older than three days; hours, runs and objectives that ended before ninety.
 
         Raises:
             HistoryError: As `save`.
@@ -216,6 +237,11 @@ class History:
             for cell_s, kept_s in _KEPT_S.items():
                 connection.execute("DELETE FROM cells WHERE cell_s = ? AND starts_at_s < ?", (cell_s, now_s - kept_s))
             connection.execute("DELETE FROM runs WHERE saved_until_s < ?", (now_s - _RUNS_KEPT_S,))
+            connection.execute(
+                "DELETE FROM objectives WHERE EXISTS (SELECT 1 FROM objectives AS later WHERE "
+                "later.function = objectives.function AND later.since_s > objectives.since_s AND later.since_s < ?)",
+                (now_s - _RUNS_KEPT_S,),
+            )
 
     # ---- reading
 
@@ -251,6 +277,15 @@ class History:
         """
         found = self._read("SELECT function, rule, state, since_s FROM alerts", ())
         return [KeptAlert(function, rule, AlertState(state), since_s) for function, rule, state, since_s in found]
+
+    def objectives(self) -> list[KeptObjective]:
+        """All objectives that are remembered, by the instant they came into force, the oldest first.
+
+        Raises:
+            HistoryError: They cannot be read.
+        """
+        found = self._read("SELECT function, since_s, objective FROM objectives ORDER BY since_s", ())
+        return [KeptObjective(function, since_s, objective) for function, since_s, objective in found]
 
     def runs(self) -> list[Run]:
         """All runs that are remembered, oldest first; the last one is this one.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -105,6 +105,7 @@ class FunctionMeter:
         edges_s: Upper bucket edges of the latency histograms, in seconds, ascending (`common_edges_s`).
         has_objective: Whether requests are counted against an objective.
         offset_s: What to add to monotonic seconds to get seconds since the epoch.
+        replica_seconds: Replica time used until an instant (`Monitor`); None counts none.
     """
 
     __slots__ = (
@@ -137,12 +138,13 @@ class FunctionMeter:
         *,
         has_objective: bool = True,
         offset_s: float = 0.0,
+        replica_seconds: Callable[[float], float] | None = None,
     ) -> None:
         self.function = function
         self.revision = revision
         self.arrivals = 0
         self.has_objective = has_objective
-        self.monitor = Monitor(revision, offset_s)
+        self.monitor = Monitor(revision, offset_s, replica_seconds)
         self.slo_good = 0
         self.slo_events = 0
         self._bad_by_cause = [0] * len(CAUSES)

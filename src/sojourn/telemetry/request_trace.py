@@ -15,7 +15,8 @@ class TraceKind(StrEnum):
     """Why a request was kept."""
 
     SLOW = "slow"  # served, but later than the objective
-    FAILED = "failed"
+    FAILED = "failed"  # by the function's or the platform's making
+    REJECTED = "rejected"  # failed by the client's making
     SHED = "shed"
     EXPIRED = "expired"
     CANCELLED = "cancelled"
@@ -45,6 +46,7 @@ class BatchTrace(msgspec.Struct, frozen=True, kw_only=True):
         size: Items in it.
         held_s: Of the wait in the queue, how long a replica was free and the batch was held for more items [s].
         mates: Request ids of the others in it; a long list is cut.
+        expected_s: What it was expected to take from dispatch to answer, in seconds; 0 if nothing was known.
     """
 
     batch_id: int
@@ -52,6 +54,7 @@ class BatchTrace(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     held_s: float
     mates: list[str]
+    expected_s: float = 0.0
 
 
 class RequestTrace(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,12 +76,13 @@ class RequestTrace(msgspec.Struct, frozen=True, kw_only=True):
         within_slo: Whether it met it; None if there is none or it does not count.
         cause: What it owes its lateness or failure to; None unless it spent error budget.
         ahead: Requests that waited when it came.
-        replicas: Replicas that were ready when it came.
+        replicas: Replicas that were ready when it ended.
         losses: Replicas that died with it.
         phases: In order of time; they add up to the latency, but for "write", which comes after it and is
             absent while the client has not taken the answer.
         batch: The last call it was in; None if it never ran.
         events: What the platform did for the function meanwhile.
+        message: What its client was told instead of an answer, cut after 300 characters; empty if it was served.
         sentences: The same in words: where the time went and why.
     """
 
@@ -102,6 +106,7 @@ class RequestTrace(msgspec.Struct, frozen=True, kw_only=True):
     phases: list[Phase]
     batch: BatchTrace | None
     events: list[PlatformEvent] = []
+    message: str = ""
     sentences: list[str] = []
 
 

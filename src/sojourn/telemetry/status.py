@@ -21,6 +21,7 @@ class ObjectiveSnapshot(msgspec.Struct, frozen=True, kw_only=True):
         window_s: Its window, in seconds.
         budget_remaining: Share of the error budget left over that window, <= 1.
         burn_rates: Burn rate by name of the window; windows without requests are left out.
+        attainment: Share of good requests over that window; None if none counted.
         alerts: Whether each alert fires, by rule and severity.
     """
 
@@ -30,6 +31,7 @@ class ObjectiveSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     budget_remaining: float
     burn_rates: dict[str, float]
     alerts: dict[tuple[str, str], bool]
+    attainment: float | None = None
 
 
 class FunctionSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +92,7 @@ class FunctionStatus(msgspec.Struct, frozen=True, kw_only=True):
         limits: The floor and ceiling of replicas in force.
         last_scaling: The latest change of the wanted number of replicas; None if there was none.
         infeasible: Why the objective cannot be met even by one item alone; None while it can.
+        attainment: Share of counted requests within the objective over its window; None if none counted.
         budget_remaining: Share of the error budget that is left over the objective's window, <= 1; None without one.
         alerts_firing: Names of the alerts that fire, such as "page-fast".
     """
@@ -106,6 +109,7 @@ class FunctionStatus(msgspec.Struct, frozen=True, kw_only=True):
     limits: ReplicaLimits = ReplicaLimits()
     last_scaling: LastScaling | None = None
     infeasible: str | None = None
+    attainment: float | None = None
     budget_remaining: float | None = None
     alerts_firing: list[str] = []
 
@@ -188,6 +192,7 @@ def function_status(
         limits=limits or ReplicaLimits(),
         last_scaling=last_scaling,
         infeasible=infeasible,
+        attainment=snapshot.slo.attainment if snapshot.slo else None,
         budget_remaining=snapshot.slo.budget_remaining if snapshot.slo else None,
         alerts_firing=list(alerts_firing),
     )

@@ -31,7 +31,8 @@ KIND_OF_OUTCOME: Final = {
 class KeptBatch(msgspec.Struct, frozen=True, gc=False):
     """The last run of a kept request; instants are monotonic seconds, 0 where there was no answer.
 
-    `free_at_s` is when its replica had become free, `mates` the request ids of all in the batch.
+    `free_at_s` is when its replica had become free, `mates` the request ids of all in the batch, `expected_s` what it was
+    expected to take from dispatch to answer (0: nothing was known).
     """
 
     batch_id: int
@@ -44,13 +45,15 @@ class KeptBatch(msgspec.Struct, frozen=True, gc=False):
     called_at_s: float = 0.0
     encoded_at_s: float = 0.0
     mates: tuple[str, ...] = ()
+    expected_s: float = 0.0
 
 
 class KeptRequest(msgspec.Struct):
     """A finished request as the hot path leaves it: figures only. `write_s` may follow when the client took its answer.
 
     Waits are in seconds, instants in monotonic seconds; `waited_s` is all the time before its last dispatch,
-    and `cold_wait_s` and `retry_s` are parts of it.
+    and `cold_wait_s` and `retry_s` are parts of it; `loss_wait_s` is that part of the cold wait that began with the loss
+    of the last replica. `message` is what the client was told instead of an answer.
     """
 
     request_id: str
@@ -73,6 +76,8 @@ class KeptRequest(msgspec.Struct):
     ahead: int
     replicas: int
     batch: KeptBatch | None
+    loss_wait_s: float = 0.0
+    message: str = ""
     write_s: float | None = None
 
 

@@ -52,7 +52,7 @@ def test_slo_show_of_one_function_tells_why(sojourn, urls, called, tmp_path):
     done = sojourn("slo", "show", "double", "--html", str(report), "--admin-url", urls[1])
     said = done.stdout.decode()
     assert done.returncode == 3
-    for wanted in ("missed:", "budget ", "30d", "of bad requests failed in the function", f"report: {report}"):
+    for wanted in ("missed:", "budget ", "30 d", "of bad requests failed in the function", f"report: {report}"):
         assert wanted in said
     assert "<svg" in report.read_text()
     assert sojourn("slo", "show", "echo", "--admin-url", urls[1]).returncode == 0, "nothing promised, nothing missed"
@@ -64,7 +64,7 @@ def test_trace_draws_the_request(sojourn, urls, called):
     said = sojourn("trace", bad, "--admin-url", urls[1]).stdout.decode()
     assert f"request {bad}" in said
     assert re.search(r"^service +[█#]", said, re.MULTILINE)
-    assert "counted as bad because of: function_error" in said
+    assert "counted as bad because of: function error" in said
     listed = sojourn("trace", "--admin-url", urls[1]).stdout.decode()
     assert good in listed
     assert bad in listed
@@ -82,12 +82,20 @@ def test_a_request_nobody_kept_is_told(sojourn, urls):
     assert b"/api/v1/requests lists them" in done.stderr
 
 
+def test_requests_of_a_function_that_is_not_there_are_an_error(sojourn, urls):
+    """As everywhere: with the names of those that are."""
+    done = sojourn("trace", "--function", "nope", "--admin-url", urls[1])
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"double" in done.stderr
+
+
 def test_export_and_import_meet(sojourn, urls, tmp_path):
     """What is exported as OpenSLO is imported as the table the server reads; rules come out as YAML."""
     path = tmp_path / "o.yaml"
     done = sojourn("slo", "export", "--format", "openslo", "-o", str(path), "--admin-url", urls[1])
     assert done.stdout.decode() == f"written: {path}\n"
-    assert sojourn("slo", "import", str(path)).stdout.decode() == '[slo]\ndouble = "99% < 500ms"\n'
+    done = sojourn("slo", "import", str(path))
+    assert (done.stdout.decode(), done.stderr) == ('[slo]\ndouble = "99% < 500ms"\n', b"")
     assert b"slo:sli_error:ratio_rate5m" in sojourn("slo", "export", "double", "--admin-url", urls[1]).stdout
     done = sojourn("slo", "export", "nobody", "--admin-url", urls[1])
     assert (done.returncode, done.stdout) == (1, b"")

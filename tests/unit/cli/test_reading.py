@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import socket
 import threading
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+
+from sojourn.cli.function_table import function_table
+from sojourn.cli.list import _COLUMNS
 
 
 def test_list_shows_a_row_per_function(sojourn, urls):
@@ -105,6 +111,24 @@ def test_an_objective_that_cannot_be_met_is_told(sojourn, command):
     assert "100" not in said
     if command != ("list",):
         assert "memory: 3 GiB" in said
+
+
+@pytest.mark.parametrize("width", [80, 90, 100, 110, 120, 140, 200])
+def test_no_figure_of_a_list_is_cut(width):
+    """A terminal without room for a column does without it; "within" is that of the budget beside it."""
+    busy = {
+        **ROW, "name": "recommendations", "slo": "99.9% < 250ms over 7d", "attainment": 0.5, "budget_remaining": 0.25,
+        "requests": {"served": 1_234_567, "shed": 89_012}, "queue_depth": 12_345,
+        "recent": {"arrival_rate_per_s": 12_345.6, "latency_s": {"p50": 1.2345, "p99": 12.3456}},
+    }  # fmt: skip
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    console.print(function_table(width, _COLUMNS, [busy, ROW]))
+    heads, first, _ = console.file.getvalue().splitlines()
+    assert "…" not in heads + first
+    shown = re.split(r"\s{2,}", first.strip())
+    assert len(shown) == len(re.split(r"\s{2,}", heads.strip()))
+    assert "50.0 %" in shown
+    assert "12345.6 ms" in shown
 
 
 def test_logs_show_what_the_replica_printed(sojourn, urls):

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from sojourn.cli.slo_text import budget_bar, long_text, percent_left
+from sojourn.cli.slo_text import budget_bar
 from sojourn.cli.waterfall import bar_of, waterfall_of
 from sojourn.domain.request import Outcome
+from sojourn.report.slo_words import long_text, percent_left
 from sojourn.telemetry.request_trace import BatchTrace, Phase, RequestTrace, TraceKind
 
 

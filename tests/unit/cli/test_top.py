@@ -86,6 +86,17 @@ def test_no_width_breaks_it(width):
     assert len(lines) == (6 if width < 130 else 5)
 
 
+@pytest.mark.parametrize("width", [130, 160, 200, 300])
+def test_a_long_reason_takes_no_room_from_the_figures(width):
+    """Names, shares and rates are whole; the reason is cut."""
+    wordy = {**DIGITS, "last_scaling": {**DIGITS["last_scaling"], "why": "because " * 40}}
+    lines = drawn([wordy, LONG], width)
+    assert max(map(len, lines)) <= width
+    assert lines[1].split()[:7] == ["function", "objective", "within", "rate/s", "replicas", "queued", "batch"]
+    digits = next(line for line in lines if line.startswith("digits "))
+    assert digits.split()[1:10] == ["99%", "<", "100ms", "98.9", "%", "412", "3", "+2", "-1"]
+
+
 def test_a_low_window_says_what_it_leaves_out():
     """As many rows as fit, then how many do not."""
     many = [row(f"f{number:03}") for number in range(100)]

@@ -167,3 +167,11 @@ def test_no_text_makes_it_fall_over(text):
         read_openslo(text, "o.yaml")
     except ConfigurationError as err:
         assert "o.yaml:" in str(err)  # noqa: PT017 (either way is fine)
+
+
+def test_a_service_is_passed_over_in_silence_only_if_an_objective_names_it():
+    """Our own export says nothing new with it; a service nobody promises anything for is told."""
+    service = "apiVersion: openslo/v1\nkind: Service\nmetadata: {name: %s}\nspec: {}\n---\n"
+    assert read_openslo(service % "checkout" + GOOD, "f").passed_over == []
+    (told,) = read_openslo(service % "other" + GOOD, "f").passed_over
+    assert told.startswith("f:1: kind Service")

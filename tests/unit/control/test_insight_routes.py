@@ -107,6 +107,7 @@ def test_answers(path, answer, asked):
             "window_s must be a whole number in [10, 7776000]",
         ),
         ("requests?kind=odd", 400, "bad_request", "kind must be one of slow, failed"),
+        ("requests?function=nobody", 404, "unknown_function", "deployed: digits, sums"),
         ("requests?limit=0", 400, "bad_request", "limit must be"),
         ("requests/unseen", 404, "unknown_request", "no request 'unseen' is kept"),
     ],

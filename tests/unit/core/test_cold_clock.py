@@ -22,3 +22,20 @@ def test_it_counts_exactly_the_time_without_a_replica(steps):
             is_warm = not is_warm
         assert clock.is_warm is is_warm
         assert abs(clock.reading_s(now_s) - expected_s) < 1e-6
+
+
+@given(st.lists(st.tuples(st.floats(0, 100), st.booleans()), max_size=30))
+def test_it_knows_which_part_began_with_a_loss(steps):
+    """A loss while there is no replica anyway changes nothing."""
+    clock, now_s, expected_s, is_lost = ColdClock(), 5.0, 0.0, False
+    clock.turn(now_s)
+    for gap_s, loses in steps:
+        now_s += gap_s
+        expected_s += gap_s if is_lost and not clock.is_warm else 0.0
+        assert abs(clock.loss_reading_s(now_s) - expected_s) < 1e-6
+        if loses:
+            is_lost = is_lost or clock.is_warm
+            clock.lost()
+        clock.turn(now_s)
+        is_lost = is_lost and not clock.is_warm
+        assert abs(clock.loss_reading_s(now_s) - expected_s) < 1e-6

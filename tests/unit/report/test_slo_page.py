@@ -145,9 +145,38 @@ def test_cells_that_missed_are_drawn_as_missed():
         [(100, 1.0, 300.0, [(0.01, 100)]), (100, 0.5, 300.0, [(0.1, 100)]), (100, 0.99, 300.0, [(0.01, 100)])]
     )
     tree = figures_of(page)["Share of requests within the objective"]
-    kinds = [rect.get("class") for rect in tree.iter("rect") if rect.get("class").startswith("cell")]
-    assert kinds == ["cell good", "cell lost", "cell good"]
+    bars = [(rect.get("class"), float(rect.get("height"))) for rect in tree.iter("rect") if rect.get("class") != "gap"]
+    bars = [(kind, height) for kind, height in bars if kind.startswith("cell")]
+    assert [kind for kind, _ in bars] == ["cell good", "cell good", "cell lost", "cell good", "cell lost"]
+    assert bars[2][1] > 10 * bars[4][1]
     assert "Missed: 83.0 % of 300 requests" in page
+
+
+def test_the_worst_is_seen_best():
+    """A cell in which nothing was in time is a full column, one without requests none; a deep debt stays on the plot."""
+    trees = figures_of(page_of([(1000, 0.0, 0.0, []), (0, 1.0, 0.0, []), (10, 1.0, 0.0, [])]))
+    bars = [
+        rect for rect in trees["Share of requests within the objective"].iter("rect") if "cell" in rect.get("class")
+    ]
+    assert [rect.get("class") for rect in bars] == ["cell lost", "cell good"]
+    assert float(bars[0].get("height")) == pytest.approx(float(bars[1].get("height")))
+    labels = [text.text for text in trees["Error budget left"].iter("text")]
+    assert not any(label.startswith(("-1,", "-2", "-9")) for label in labels)
+    assert "0 %" in labels
+
+
+def test_the_budget_is_drawn_from_left_to_right():
+    """Also in the cell under way, which ends later than now."""
+    cell = HistoryCell(
+        starts_at_s=END_S - 20, duration_s=60, arrivals=9, total=9, good=9, replica_s=0.0, bad_by_cause={}, latency=[]
+    )
+    history = SLOHistory(
+        function="f", objective=OBJECTIVE, begins_at_s=END_S - 60, ends_at_s=END_S, cell_s=60, cells=[cell], gaps=[]
+    )
+    tree = figures_of(render([(status_of("f", [cell], OBJECTIVE), history)]))["Error budget left"]
+    (line,) = [path for path in tree.iter("path") if "line" in path.get("class")]
+    lefts = [float(point.split(",")[0]) for point in line.get("d")[1:].split("L")]
+    assert lefts == sorted(lefts)
 
 
 @pytest.mark.parametrize(("share", "word"), [(1.0, "Held"), (0.5, "Missed")])

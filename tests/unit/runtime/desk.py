@@ -40,8 +40,11 @@ class Listener:
         self.heard.append(body)
         self.timing = timing
 
-    def refuse(self, fault: Fault, message: str, status: int = 0, retry_after_s: float = 0.0) -> None:
+    def refuse(
+        self, fault: Fault, message: str, status: int = 0, retry_after_s: float = 0.0, timing: bytes = b""
+    ) -> None:
         self.heard.append((fault, status))
+        self.timing = timing
 
 
 class Link:

@@ -19,6 +19,7 @@ from sojourn.domain.request import Fault
 from sojourn.slo.cause import Cause
 from sojourn.telemetry.explain import phases_of
 from sojourn.telemetry.request_trace import TraceKind
+from sojourn.telemetry.trace_store import KEPT_OF_A_KIND
 from sojourn.wire.message import Done, ItemFault
 
 
@@ -151,7 +152,7 @@ async def test_faults_of_the_client_are_left_out_and_kept():
     assert blamed(desk) == {}
     assert desk.meter.monitor.counts(desk.now_s, 60.0).client_faults == 1
     kept = latest(desk)
-    assert (kept.kind, kept.fault, kept.within_slo, kept.cause) == (TraceKind.FAILED, Fault.ITEM_INVALID, None, None)
+    assert (kept.kind, kept.fault, kept.within_slo, kept.cause) == (TraceKind.REJECTED, Fault.ITEM_INVALID, None, None)
 
 
 @on_a_loop
@@ -273,3 +274,103 @@ def test_phases_add_up_to_the_latency(gaps_s, is_cold, is_retried):
             assert sum(told) == pytest.approx(kept.latency_s, abs=len(told) * 0.51e-6)
 
     story()
+
+
+@on_a_loop
+async def test_faults_of_clients_push_no_failure_out():
+    """Each has a ring of its own; what the client was told is kept with either."""
+    desk = Desk()
+    for _ in range(2):
+        desk.submit()
+        desk.answer(desk.links[1], [ItemFault(0, Fault.FUNCTION_RAISED, 0, "ValueError at app.py:19")])
+    for _ in range(KEPT_OF_A_KIND + 10):
+        desk.submit()
+        desk.answer(desk.links[1], [ItemFault(0, Fault.ITEM_INVALID, 0, "no number" + "!" * 999)])
+    failed = desk.traces.latest("f", TraceKind.FAILED, 10)
+    assert [one.message for one in failed] == ["ValueError at app.py:19"] * 2
+    rejected = desk.traces.latest("f", TraceKind.REJECTED, 1000)
+    assert len(rejected) == KEPT_OF_A_KIND
+    assert len(rejected[0].message) == 300
+
+
+@on_a_loop
+async def test_who_waited_because_the_last_replica_died_is_blamed_on_the_loss():
+    """Whether it was aboard or came after; the one aboard lost its run first, then waited."""
+    desk = Desk(batch=2)
+    aboard, _ = desk.submit()
+    desk.now_s += 0.01
+    desk.service.replica_lost(1)
+    later, _ = desk.submit()
+    desk.now_s += 0.5
+    desk.lease(2)
+    answer_all(desk, desk.links[2], 0.01)
+    assert blamed(desk) == {Cause.REPLICA_LOSS: 2}
+    names = [phase.name for phase in phases_of(desk.traces.find(aboard.name()))]
+    assert names.index("retry") < names.index("cold_wait")
+    assert desk.traces.find(later.name()).loss_wait_s == pytest.approx(0.5)
+
+
+@on_a_loop
+async def test_a_function_slower_than_its_objective_is_not_blamed_on_the_queue():
+    """However long they queued: none of them would have been in time without."""
+    desk = Desk(batch=1)
+    for _ in range(5):
+        desk.submit()
+    for _ in range(5):
+        answer_all(desk, desk.links[1], 0.15)
+    assert blamed(desk) == {Cause.SERVICE_TIME: 5}
+
+
+@on_a_loop
+async def test_time_lost_on_the_way_to_the_replica_is_not_blamed_on_the_model():
+    """The model took 1 ms of 200."""
+    desk = Desk(batch=1)
+    desk.submit()
+    desk.now_s += 0.2
+    batch_id, _ = desk.links[1].batches[-1]
+    at_s = desk.now_s
+    desk.service.batch_done(
+        desk.links[1], Done(batch_id, at_s - 0.05, at_s - 0.03, at_s - 0.029, at_s, [b"r"], b"", [])
+    )
+    assert blamed(desk) == {Cause.OVERHEAD: 1}
+
+
+def timed(caller):
+    """The phases its Server-Timing tells, in seconds."""
+    return {name: float(ms) / 1e3 for name, ms in re.findall(r"(\w+);dur=([\d.]+)", caller.timing.decode())}
+
+
+@on_a_loop
+async def test_answers_that_fail_tell_their_phases_too():
+    """They add up to the latency: raised, given up in the queue, given up in the model; not what never was taken in."""
+    desk = Desk(batch=1, queue=2)
+    raised, _ = desk.submit()
+    queued, _ = desk.submit(client_timeout_s=0.5)
+    desk.submit()
+    refused, _ = desk.submit()
+    assert (refused.heard, refused.timing) == ([(Fault.QUEUE_FULL, 0)], b"")
+    desk.now_s += 0.6
+    desk.service.happened(Tick())
+    assert timed(queued) == {"queue": pytest.approx(0.6)}
+    at_s, (batch_id, _) = desk.now_s, desk.links[1].batches[-1]
+    faults = [ItemFault(0, Fault.FUNCTION_RAISED, 0, "boom")]
+    desk.service.batch_done(desk.links[1], Done(batch_id, at_s - 0.3, at_s - 0.2, at_s - 0.1, at_s, [b""], b"", faults))
+    assert timed(raised)["service"] == pytest.approx(0.1)
+    assert sum(timed(raised).values()) == pytest.approx(0.6)
+    hanging, _ = desk.submit(client_timeout_s=0.5)
+    answer_all(desk, desk.links[1])
+    desk.now_s += 0.6
+    desk.service.happened(Tick())
+    assert timed(hanging) == {"queue": pytest.approx(0.0), "service": pytest.approx(0.6)}
+
+
+@on_a_loop
+async def test_a_refused_request_says_how_many_replicas_were_there():
+    """One was, also for who never came to it."""
+    desk = Desk(queue=1, batch=1)
+    for _ in range(3):
+        refused, _ = desk.submit()
+    assert refused.heard == [(Fault.QUEUE_FULL, 0)]
+    assert latest(desk).replicas == 1
+    desk.service.refused_at_the_door(Fault.QUEUE_FULL, refused, "too many bytes")
+    assert latest(desk).replicas == 1

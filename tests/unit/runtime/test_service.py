@@ -168,12 +168,13 @@ async def test_what_is_refused_at_the_door_is_counted_as_any_other(fault, outcom
     """It arrived, it ended, and it counts against the objective unless the client was at fault."""
     desk = Desk()
     caller = Listener()
-    desk.service.refused_at_the_door(fault, caller)
+    desk.service.refused_at_the_door(fault, caller, "because")
     assert (desk.counted, desk.meter.arrivals, desk.objective) == ({outcome: 1}, 1, objective)
     kept = desk.traces.find(caller.name())
     assert (kept.outcome, kept.fault, kept.latency_s, kept.batch) == (outcome, fault, 0.0, None)
     told = trace_of(kept, trace_id="t", span_id="s", arrived_at="now", events=[])
-    assert told.sentences == [f"Ended as {outcome} ({fault}) before it was taken in."]
+    ended = f"Ended as {outcome} ({fault}) before it was taken in."
+    assert (told.sentences, told.message) == ([ended, "Its client was told: because"], "because")
     assert told.phases == []
 
 

@@ -23,7 +23,7 @@ from sojourn.slo.monitor import Monitor
 from sojourn.slo.status import HistoryState
 from sojourn.telemetry.events import PlatformEvents
 from sojourn.telemetry.history import FILE_NAME, History
-from sojourn.telemetry.log import EventLog
+from sojourn.telemetry.log import EventLog, utc_text
 from sojourn.telemetry.trace_store import TraceStore
 
 WALL_S = 1_795_500_000.0
@@ -41,15 +41,15 @@ class Place:
         self.history = None if directory is None else History(directory / FILE_NAME, wall_s)
         start_s = self.history.starts_at_s if self.history else wall_s
         self.events = PlatformEvents(EventLog(fd=os.open(os.devnull, os.O_WRONLY)))
-        self.used_s = 0.0
+        self.replicas_from_s, self.replicas_until_s, self.replicas = 0.0, 1e9, 0
         self.offset_s = start_s - self.now_s
-        self.meter.monitor = Monitor("r", self.offset_s)
+        self.meter.monitor = Monitor("r", self.offset_s, self.replica_seconds)
         self.watch = SLOWatch(self, self.events, self.offset_s, self.history, clock=lambda: self.now_s)
         self.insight = Insight(self.services, self.watch, TraceStore(), self.events.ring, clock=lambda: self.now_s)
 
-    def replica_seconds(self, function):
-        """As the story has it."""
-        return self.used_s
+    def replica_seconds(self, until_s):
+        """As many replicas as the story has, from when until when it says."""
+        return self.replicas * max(min(until_s, self.replicas_until_s) - self.replicas_from_s, 0.0)
 
     async def open(self):
         """Load and start, as a server does."""
@@ -231,9 +231,9 @@ async def test_without_an_objective_there_is_neither_budget_nor_alert():
 async def test_cells_of_the_history_add_up(tmp_path, keeps, minutes):
     """Whether they come from memory or from the file: every request is in one cell, and replica time too."""
     place = await Place(tmp_path if keeps else None, slo=SLO(0.1)).open()
+    place.replicas = 2
     for _ in range(minutes):
         place.now_s += 60.0
-        place.used_s += 120.0
         place.serve(good=7, late=1)
         place.watch._look()
         if place.watch._saving is not None:
@@ -248,3 +248,104 @@ async def test_cells_of_the_history_add_up(tmp_path, keeps, minutes):
     assert replica_s == pytest.approx(120.0 * (minutes - 1), rel=0.02)
     await place.watch.close()
     await asyncio.sleep(0)
+
+
+@on_a_loop
+async def test_the_last_hour_is_whole_after_a_restart_and_its_budget_ends_at_the_headline(tmp_path):
+    """Restarted in mid-window: cells of before and after, nothing twice, and what the cells lack came before them."""
+    place = await Place(tmp_path, slo=SLO(0.1, 0.99)).open()
+    await place.run(100, good=10)
+    await place.watch.close()
+    again = await Place(tmp_path, slo=SLO(0.1, 0.99), wall_s=WALL_S + 103).open()
+    idle = await again.insight.slo_history("f", 3600.0)
+    assert (sum(cell.total for cell in idle.cells), idle.total_before) == (1000, 0)  # with no request since
+    await again.run(15, good=1, late=1)
+    for window_s in (None, 3600.0, 86_400.0, 60.0):
+        history, status = await again.insight.slo_history("f", window_s), await again.status()
+        total = history.total_before + sum(cell.total for cell in history.cells)
+        good = history.good_before + sum(cell.good for cell in history.cells)
+        assert (total, good) == (status.total, status.good) == (1030, 1015), window_s
+        assert sum(count for cell in history.cells for _, count in cell.latency) == sum(
+            cell.total for cell in history.cells
+        )
+    await again.watch.close()
+
+
+@on_a_loop
+async def test_quantiles_stand_beside_the_requests_they_are_of(tmp_path):
+    """A window that reaches back over a restart has the latencies of both runs."""
+    place = await Place(tmp_path, slo=SLO(0.1, 0.99)).open()
+    await place.run(70, good=10)
+    await place.watch.close()
+    again = await Place(tmp_path, slo=SLO(0.1, 0.99), wall_s=WALL_S + 75).open()
+    assert (await again.status()).windows[2].latency_s.p50 == pytest.approx(0.01, rel=0.011)
+    await again.run(70, late=4)
+    windows = {window.name: window for window in (await again.status()).windows}
+    assert (windows["1h"].total, windows["6h"].total) == (980, 980)
+    for name in ("5m", "1h", "6h"):
+        assert windows[name].latency_s.p50 == pytest.approx(0.01, rel=0.011)
+        assert windows[name].latency_s.p99 == pytest.approx(0.5, rel=0.011)
+    await again.watch.close()
+
+
+@on_a_loop
+async def test_replica_time_lies_in_the_cells_in_which_it_passed():
+    """One replica from the second second on until the 34th: no cell has more than passed in it, none after it any."""
+    place = await Place(slo=SLO(0.1)).open()
+    place.replicas, place.replicas_from_s, place.replicas_until_s = 1, place.now_s + 2, place.now_s + 34
+    await place.run(60, good=3)
+    cells = (await place.insight.slo_history("f", 600.0)).cells
+    assert [round(cell.replica_s, 3) for cell in cells] == [8.0, 10.0, 10.0, 4.0, 0.0, 0.0, 0.0][: len(cells)]
+    await place.watch.close()
+
+
+@on_a_loop
+async def test_an_objective_that_changed_is_told_with_what_it_was_before(tmp_path):
+    """Counts stay those of their time; a change of the share alone judges no request otherwise."""
+    place = await Place(tmp_path, slo=SLO(0.1, 0.99)).open()
+    await place.run(12, good=10)
+    assert (await place.status()).former_objectives == []
+    await place.watch.close()
+    stricter = await Place(tmp_path, slo=SLO(0.1, 0.999), wall_s=WALL_S + 20).open()
+    assert (await stricter.status()).former_objectives == []
+    await stricter.watch.close()
+    faster = await Place(tmp_path, slo=SLO(0.0003, 0.999), wall_s=WALL_S + 40).open()
+    former = (await faster.status()).former_objectives
+    assert [one.text for one in former] == ["99% < 100ms", "99.9% < 100ms"]
+    assert former[0].ends_at == former[1].begins_at
+    assert (former[0].begins_at, former[1].ends_at) == (utc_text(WALL_S), utc_text(WALL_S + 40))
+    await faster.watch.close()
+    same = await Place(tmp_path, slo=SLO(0.0003, 0.999), wall_s=WALL_S + 60).open()
+    assert (await same.status()).former_objectives == former
+    await same.watch.close()
+    later = await Place(tmp_path, slo=SLO(0.0003, 0.999), wall_s=WALL_S + 31 * 86_400).open()
+    assert (await later.status()).former_objectives == []
+    await later.watch.close()
+
+
+@on_a_loop
+async def test_counts_of_a_version_that_kept_no_objectives_are_said_to_be_such(tmp_path):
+    """Nobody knows what they were judged against."""
+    place = await Place(tmp_path, slo=SLO(0.1, 0.99)).open()
+    await place.run(12, good=10)
+    await place.watch.close()
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        connection.execute("DELETE FROM objectives")
+    connection.close()
+    again = await Place(tmp_path, slo=SLO(0.1, 0.99), wall_s=WALL_S + 20).open()
+    assert [one.text for one in (await again.status()).former_objectives] == [None]
+    await again.watch.close()
+
+
+@on_a_loop
+async def test_what_is_known_begins_with_the_first_server_and_leaves_gaps_out(tmp_path):
+    """Not with the minute or the hour in which it began, and not with the last server."""
+    place = await Place(tmp_path).open()
+    await place.run(33, good=10)
+    assert (await place.status()).known_s == pytest.approx(32.0, abs=1.1)
+    await place.watch.close()
+    again = await Place(tmp_path, wall_s=WALL_S + 53).open()
+    assert (await again.status()).known_s == pytest.approx(33.0, abs=1.1)
+    await again.run(10, good=1)
+    assert (await again.status()).known_s == pytest.approx(43.0, abs=1.1)
+    await again.watch.close()

@@ -70,3 +70,10 @@ def test_numbers_take_seven_bits_a_byte(number):
     write_varint(packed, number)
     assert read_varint(bytes(packed), 0) == (number, len(packed))
     assert len(packed) == max(1, -(-number.bit_length() // 7))
+
+
+def test_a_row_with_fewer_causes_is_read_as_it_was_meant():
+    """As earlier versions wrote it: the causes added since are none."""
+    packed = bytearray(b"\x01\x02" + bytes([5, 4, 1, 0, 0, 0, 0, 0]) + b"\x01\x02" + b"\x00")
+    tally = unpacked(bytes(packed))
+    assert (tally.total, tally.good, tally.causes[:3], sum(tally.causes)) == (4, 1, [1, 2, 0], 3)

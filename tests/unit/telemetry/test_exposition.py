@@ -143,7 +143,7 @@ def test_an_objective_is_shown_with_all_it_has(accept, reader):
         latency_s=0.1, objective=0.9, window_s=3600.0, budget_remaining=-1.5, burn_rates={"5m": 2.5},
         alerts={("page-fast", "page"): True, ("ticket-slow", "ticket"): False},
     )  # fmt: skip
-    cells = [packed for _, packed in meter.monitor.fine_cells(101.0, 300.0)]
+    cells = [cell.packed for cell in meter.monitor.fine_cells(101.0, 300.0)]
     values = samples(
         render([FunctionSnapshot(meter=meter.snapshot(), slo=slo, latency_cells=cells)], accept)[0], reader
     )

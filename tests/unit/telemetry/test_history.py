@@ -9,7 +9,7 @@ import pytest
 from sojourn.slo.alert import AlertState
 from sojourn.slo.monitor import HOUR_S, MINUTE_S, Row
 from sojourn.slo.tally import Tally, unpacked
-from sojourn.telemetry.history import FILE_NAME, History, HistoryError, KeptAlert
+from sojourn.telemetry.history import FILE_NAME, VERSION, History, HistoryError, KeptAlert, KeptObjective
 
 NOW_S = 1_795_500_000.0
 DAY_S = 86_400.0
@@ -127,9 +127,9 @@ def test_a_file_of_a_later_version_is_left_alone(history):
     """An older program says so instead of guessing."""
     history.close()
     with sqlite3.connect(history.path) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute(f"PRAGMA user_version = {VERSION + 1}")
     connection.close()
-    with pytest.raises(HistoryError, match="version 2"):
+    with pytest.raises(HistoryError, match=f"version {VERSION + 1}"):
         History(history.path, NOW_S)
 
 
@@ -166,3 +166,28 @@ def test_a_file_somebody_holds_is_an_error_after_a_while(history, monkeypatch):
     holder.execute("ROLLBACK")
     holder.close()
     history.save({}, NOW_S)
+
+
+def test_a_file_of_the_first_version_is_brought_up_to_date(history):
+    """What was counted stays; objectives are kept from now on."""
+    history.save({"f": [row(NOW_S, 3)]}, NOW_S + 10)
+    history.close()
+    with sqlite3.connect(history.path) as connection:
+        connection.execute("DROP TABLE objectives")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    again = History(history.path, NOW_S + 60)
+    assert totals(again) == [(NOW_S, 3)]
+    assert again.objectives() == []
+    again.save({}, NOW_S + 70, (), [KeptObjective("f", NOW_S + 60, "99% < 100ms")])
+    once_more = reopened(again, NOW_S + 80)
+    assert once_more.objectives() == [KeptObjective("f", NOW_S + 60, "99% < 100ms")]
+    once_more.close()
+
+
+def test_objectives_are_forgotten_once_no_count_of_their_time_is_left(history):
+    """The one in force stays however old it is."""
+    kept = [KeptObjective("f", NOW_S - 200 * DAY_S + day * DAY_S, f"9{day % 10}% < 1s") for day in (0, 50, 150)]
+    history.save({}, NOW_S, (), [*kept, KeptObjective("g", 1.0, "")])
+    history.prune(NOW_S)
+    assert history.objectives() == [KeptObjective("g", 1.0, ""), *kept[1:]]

@@ -49,6 +49,9 @@ def told(**more):
     return trace_of(kept("r", **more), trace_id="t", span_id="s", arrived_at="", events=()).sentences
 
 
+RAN = KeptBatch(1, 1, 4, 0.2, 0.2, 0.21, 0.22, 0.28, 0.29, expected_s=0.03)
+
+
 @pytest.mark.parametrize(
     ("figures", "said"),
     [
@@ -61,7 +64,25 @@ def told(**more):
         ({"retry_s": 0.2}, "its batch failed and was split"),
         ({"batch": KeptBatch(1, 1, 4, 0.0, 0.2)}, "the batch was held 200 ms for more items"),
         ({"batch": KeptBatch(1, 1, 4, 0.2, 0.2)}, "for a busy replica; 5 requests were in flight"),
-        ({"cause": Cause.SERVICE_TIME, "batch": KeptBatch(1, 1, 4, 0.2, 0.2)}, "took 100 ms, longer than expected"),
+        (
+            {"cause": Cause.SERVICE_TIME, "batch": KeptBatch(1, 1, 4, 0.2, 0.2)},
+            "Its run, in a batch of 4, took 100 ms.",
+        ),
+        (
+            {"cause": Cause.SERVICE_TIME, "batch": RAN, "objective_s": 0.02},
+            "took 100 ms, 60 ms of it in the model; 30 ms was expected, more than the objective of 20 ms allows.",
+        ),
+        (
+            {"cause": Cause.OVERHEAD, "batch": RAN},
+            "took 100 ms, 60 ms of it in the model; 30 ms was expected.",
+        ),
+        ({"cold_wait_s": 0.2, "loss_wait_s": 0.2}, "No replica was ready for 200 ms of that: the last one had died."),
+        ({"losses": 1, "retry_s": 0.001}, "1 ms went into runs that came to nothing: 1 replica(s) died with it."),
+        ({"message": "boom at app.py:19"}, "Its client was told: boom at app.py:19"),
+        (
+            {"outcome": Outcome.CANCELLED, "fault": Fault.CLIENT_GONE, "within_slo": False},
+            "Its client left after 300 ms, past the objective of 100 ms: that counts as bad.",
+        ),
     ],
 )
 def test_where_the_time_went_is_said_in_words(figures, said):
@@ -73,3 +94,11 @@ def test_a_run_nothing_is_known_of_is_still_part_of_the_latency():
     """Its replica was written off: what is not waiting was service."""
     lengths = {phase.name: phase.duration_s for phase in phases_of(kept("r", waited_s=0.1, latency_s=0.3))}
     assert lengths == {"queue": pytest.approx(0.1), "service": pytest.approx(0.2)}
+
+
+def test_a_run_that_was_lost_comes_before_the_wait_for_another_replica():
+    """The order of the waterfall is that of the request's life."""
+    names = [one.name for one in phases_of(kept("r", retry_s=0.05, cold_wait_s=0.1, losses=1, loss_wait_s=0.1))]
+    assert names.index("retry") < names.index("cold_wait")
+    names = [one.name for one in phases_of(kept("r", retry_s=0.05, cold_wait_s=0.1, losses=1))]
+    assert names.index("cold_wait") < names.index("retry")

@@ -1,0 +1,117 @@
+"""What is said of an objective in words, the same in a terminal and on a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from sojourn.report.axis import duration_text, number_text, share_text
+from sojourn.slo.alert import AlertState
+from sojourn.slo.budget import Budget
+from sojourn.slo.status import AlertStatus, FormerObjective, Gap, HistoryState, SLOStatus, WindowStatus
+
+_DAY_S, _HOUR_S, _MINUTE_S = 86_400.0, 3600.0, 60.0
+
+Clock = Callable[[str], str]  # from an instant as the API tells it to how it is shown
+
+QUANTILES_NOTE = "p50 and p99 are of served requests, on time or late; they are kept for windows of up to 6 h"
+
+
+def long_text(value_s: float) -> str:
+    """A long duration with the unit that suits it: "3.2 d", "14 min", "8 s"."""
+    for unit_s, unit in ((_DAY_S, "d"), (_HOUR_S, "h"), (_MINUTE_S, "min")):
+        if value_s >= unit_s:
+            return f"{value_s / unit_s:.3g} {unit}"
+    return duration_text(value_s)
+
+
+def percent_left(remaining: float) -> str:
+    """The share of a budget that is left, for people; what is far below zero is told in multiples."""
+    if remaining < -1:
+        return f"spent {number_text(1 - remaining)} times over"
+    return f"{remaining * 100:.3g} % left" if remaining >= 0 else f"overspent by {-remaining * 100:.3g} %"
+
+
+def burn_text(burn: float | None) -> str:
+    """A burn rate: "2.1x"; a dash without requests."""
+    return "-" if burn is None else f"{number_text(burn)}x"
+
+
+def verdict_of(status: SLOStatus) -> tuple[str, str]:
+    """("met", "missed" or "none"; the sentence behind it, without the verdict's word)."""
+    if status.objective is None:
+        return "none", f"no objective: nothing is promised; {_served(status.windows[-1:])}"
+    if not status.total:
+        return "none", "no request counted yet: nothing can be said of the objective"
+    share = share_text(status.good / status.total)
+    promised = f"{status.objective.objective * 100:.10g} % are promised"
+    if status.former_objectives:
+        said = f"{share} of {status.total:,} requests met the objective of their time; {promised}"
+    else:
+        within = duration_text(status.objective.latency_s)
+        said = f"{share} of {status.total:,} requests were answered within {within}; {promised}"
+    return ("met" if status.is_met else "missed"), said
+
+
+def _served(windows: list[WindowStatus]) -> str:
+    served, window_s = 0, 0.0
+    for window in windows:
+        served, window_s = window.latency_s.served if window.latency_s else 0, window.window_s
+    return f"{served:,} requests served in the last {long_text(window_s)}" if served else "no request served lately"
+
+
+def budget_text(status: SLOStatus, budget: Budget) -> str:
+    """What a budget allowed and what was spent of it."""
+    return f"{budget.spent:,} bad; {number_text(budget.allowed)} are allowed among {status.total:,} requests"
+
+
+def alert_text(alert: AlertStatus, clock: Clock) -> str:
+    """An alert that is not inactive: since when, how fast the budget burns, and its limit."""
+    since = f" since {clock(alert.since)}" if alert.since else ""
+    return f"({alert.severity.value}){since}{_why(alert)}"
+
+
+def alerts_told(status: SLOStatus) -> list[AlertStatus]:
+    """Those worth telling: all that are not inactive."""
+    return [alert for alert in status.alerts if alert.state is not AlertState.INACTIVE]
+
+
+def _why(alert: AlertStatus) -> str:
+    if not alert.factor:
+        return ": what is counted now will be forgotten when the server ends"
+    now = f"{burn_text(alert.long_burn)} and {burn_text(alert.short_burn)}"
+    return f": budget burns at {now} over {long_text(alert.long_s)} and {long_text(alert.short_s)}, limit {alert.factor:g}x"
+
+
+def notes_of(status: SLOStatus, clock: Clock) -> Iterator[str]:
+    """What one has to know to read the figures: what is left out, what is not known, what changed."""
+    if status.infeasible and status.objective is not None:
+        yield f"the objective cannot be met: {status.infeasible}"
+    for former in status.former_objectives:
+        yield _former(former, clock)
+    if status.client_faults or status.cancelled:
+        yield (
+            f"left out: {status.client_faults:,} requests with a fault of the client's, "
+            f"{status.cancelled:,} whose client left within the objective"
+        )
+    for gap in status.gaps:
+        yield _gap(gap, clock)
+    if status.objective is not None and status.known_s < status.objective.window_s * 0.99:
+        yield f"known so far: {long_text(status.known_s)} of {long_text(status.objective.window_s)}"
+    if status.history.state is HistoryState.OFF:
+        yield "history is kept in memory only: this server has no state directory of its own (--port 0)"
+
+
+def _former(former: FormerObjective, clock: Clock) -> str:
+    until = clock(former.ends_at)
+    if former.text is None:
+        return f"requests before {until} were counted by a version that did not keep by which objective"
+    if not former.text:
+        return f"before {until} there was no objective: requests of that time do not count"
+    return f"requests from {clock(former.begins_at)} to {until} were judged by the objective of then: {former.text}"
+
+
+def _gap(gap: Gap, clock: Clock) -> str:
+    when = f"{clock(gap.begins_at)} to {clock(gap.ends_at)} ({long_text(gap.duration_s)})"
+    if gap.was_planned:
+        return f"the server was stopped from {when}"
+    return f"nothing is known from {when}: the server was killed, and with it went what it had counted last"
