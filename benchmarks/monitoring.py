@@ -44,6 +44,7 @@ def monitor_bytes() -> tuple[int, int]:
             fill(now_s)
             now_s += length_s
     monitor.unsaved()
+    monitor.saved()
     used = tracemalloc.get_traced_memory()[0]
     before = tracemalloc.get_traced_memory()[0]
     meters = [FunctionMeter(f"f{number}", "r", common_edges_s([0.1])) for number in range(100)]

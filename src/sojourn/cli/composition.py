@@ -26,7 +26,7 @@ from sojourn.runtime.platform import Platform
 from sojourn.runtime.slo_watch import SLOWatch
 from sojourn.runtime.watchdog import StallWatchdog
 from sojourn.telemetry.events import PlatformEvents
-from sojourn.telemetry.history import FILE_NAME, History, HistoryError
+from sojourn.telemetry.history import FILE_NAME, History, open_history
 from sojourn.telemetry.log import EventLog
 
 # A Unix socket's name holds 108 bytes; the file's own name needs some of them.
@@ -71,7 +71,8 @@ class Server:
         bounds = QueueBounds(requests=settings.queue_requests, bytes=settings.queue_bytes)
         run_dir = self._closers.enter_context(run_directory(self._state_dir))
         launcher = LocalLauncher(output.record, log, settings.fork_server_idle_s)
-        history, why_not, offset_s = _open_history(self._state_dir if self._keeps_history else None)
+        history_path = self._state_dir / FILE_NAME if self._keeps_history else None
+        history, why_not, offset_s = _open_history(history_path)
         self._platform = platform = Platform(
             launcher,
             run_dir,
@@ -82,7 +83,7 @@ class Server:
             settings.journal_steps,
             offset_s=offset_s,
         )
-        watch = SLOWatch(platform, self.events, offset_s, history, why_not)
+        watch = SLOWatch(platform, self.events, offset_s, history, why_not, path=history_path)
         self._closers.push_async_callback(watch.close)  # after the platform: the last requests count
         self._closers.push_async_callback(platform.close)
         await platform.start()
@@ -144,16 +145,12 @@ class Server:
         await self._closers.aclose()
 
 
-def _open_history(state_dir: Path | None) -> tuple[History | None, str, float]:
-    """The history of a state directory, why there is none, and what makes monotonic seconds ones since the epoch."""
+def _open_history(path: Path | None) -> tuple[History | None, str, float]:
+    """The history of a file, why there is none to write to, and what makes monotonic seconds ones since the epoch."""
     wall_s = time.time()
-    if state_dir is None:
-        return None, "", wall_s - time.monotonic()
-    try:
-        history = History(state_dir / FILE_NAME, wall_s)
-    except HistoryError as err:
-        return None, str(err), wall_s - time.monotonic()
-    return history, "", history.starts_at_s - time.monotonic()
+    history, why_not = open_history(path, wall_s) if path is not None else (None, "")
+    starts_at_s = history.starts_at_s if history is not None else wall_s
+    return history, why_not, starts_at_s - time.monotonic()
 
 
 @contextlib.contextmanager

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import stat
+import tempfile
 from pathlib import Path
 
 import click
@@ -46,8 +49,37 @@ def import_objectives(file: Path, is_written: bool, is_replacing: bool) -> None:
         return
     target = Path(FILE_NAME)
     try:
-        before = target.read_text(encoding="utf-8") if target.exists() else ""
-        target.write_text(merged(before, texts, FILE_NAME, is_replacing=is_replacing), encoding="utf-8")
+        before = target.read_bytes().decode("utf-8") if target.exists() else ""
+        _write_whole(target, merged(before, texts, FILE_NAME, is_replacing=is_replacing).encode("utf-8"))
     except OSError as err:
         raise ClientError(f"{target}: cannot be written ({err.strerror})") from err
+    except UnicodeDecodeError as err:
+        raise ClientError(f"{target}: not UTF-8 text ({err.reason} at byte {err.start})") from err
     click.echo(f"{target}: {', '.join(texts)}; a server of a target without these functions will not start beside it")
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file that is there before or after, whatever happens meanwhile: a full disk leaves the old one.
+
+    Raises:
+        OSError: It could not be written.
+    """
+    path = Path(os.path.realpath(path))  # the file itself, if this is a link to it
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
+    number, aside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(number, "wb") as opened:
+            opened.write(content)
+            opened.flush()
+            os.fsync(number)
+        Path(aside).chmod(0o666 & ~_umask() if mode is None else mode)
+        Path(aside).replace(path)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -35,7 +35,7 @@ def trace(
 ) -> None:
     """Show where the time of a request went, with whom it was batched and what the platform did meanwhile.
 
-    REQUEST_ID is what its answer said in x-request-id. In memory, and so since the server's start, the last 128
+    REQUEST_ID is what its answer said in x-request-id. In memory, and so since the server's start, the last 64
     requests of each function that were slow, failed, were rejected and so on are kept, and a sample of the good ones;
     without REQUEST_ID they are listed, the latest first.
     """

@@ -16,7 +16,7 @@ from sojourn.domain.objective import SLO, parse_slo
 from sojourn.errors import ConfigurationError, ObjectiveError
 
 TABLE: Final = "slo"
-_HEADER: Final = re.compile(r"\s*\[\s*slo\s*\]\s*(#.*)?")
+_HEADER: Final = re.compile(r"""\s*\[\s*(slo|"slo"|'slo')\s*\]\s*(#.*)?""")
 _ANY_HEADER: Final = re.compile(r"\s*\[")
 
 
@@ -83,10 +83,7 @@ def merged(text: str, objectives: Mapping[str, str], place: str, *, is_replacing
         ConfigurationError: The file is no TOML, has its `[slo]` written in a way that cannot be added to, or has other
             objectives for these functions.
     """
-    try:
-        before = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as err:
-        raise ConfigurationError(f"{place}: not valid TOML: {err}") from err
+    before = _read(text, place)
     present = before.get(TABLE, {})
     if not isinstance(present, dict):
         raise ConfigurationError(f"{place}: {TABLE} is no table; write it as [{TABLE}]")
@@ -97,26 +94,46 @@ def merged(text: str, objectives: Mapping[str, str], place: str, *, is_replacing
     added = {name: slo for name, slo in objectives.items() if present.get(name) != slo}
     result = _put(text, present, others, added)
     wanted = {**before, TABLE: {**present, **objectives}}
-    if tomllib.loads(result) != wanted:
+    try:
+        is_as_wanted = tomllib.loads(result) == wanted
+    except tomllib.TOMLDecodeError:  # such as after `slo = {}`, which nothing can be added to
+        is_as_wanted = False
+    if not is_as_wanted:
         raise ConfigurationError(f"{place}: its [{TABLE}] is written in a way that cannot be added to; edit it by hand")
     return result
 
 
+def _read(text: str, place: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as err:
+        raise ConfigurationError(f"{place}: not valid TOML: {err}") from err
+    except RecursionError as err:
+        raise ConfigurationError(f"{place}: its values are nested too deep") from err
+
+
 def _put(text: str, present: Mapping[str, Any], others: Mapping[str, Any], added: Mapping[str, str]) -> str:
-    lines = text.splitlines()
-    new = [f"{_key(name)} = {json.dumps(slo)}" for name, slo in added.items()]
+    # TOML's lines end at these alone: a comment may hold what `str.splitlines` takes for another end.
+    line_end = "\r\n" if "\r\n" in text else "\n"
+    lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
+    new = [f"{_key(name)} = {_quoted(slo)}" for name, slo in added.items()]
     at = next((number for number, line in enumerate(lines) if _HEADER.fullmatch(line)), None)
     if at is None:
         if not present:
             lines += [*([""] if lines else []), f"[{TABLE}]", *new]
-        return "\n".join(lines) + "\n"
+        return line_end.join([*lines, ""])
     end = next((number for number in range(at + 1, len(lines)) if _ANY_HEADER.match(lines[number])), len(lines))
     kept = [line for line in lines[at + 1 : end] if not any(_is_entry(line, name) for name in others)]
-    return "\n".join([*lines[: at + 1], *new, *kept, *lines[end:]]) + "\n"
+    return line_end.join([*lines[: at + 1], *new, *kept, *lines[end:], ""])
 
 
 def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _quoted(name)
+
+
+def _quoted(text: str) -> str:
+    """A basic string of TOML: as JSON has it, but never with halves of characters, which TOML has not."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _is_entry(line: str, name: str) -> bool:

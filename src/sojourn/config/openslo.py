@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 
 from sojourn.config.marked_yaml import Marked, YAMLFaultError, read_documents
-from sojourn.domain.objective import DAY_S, SLO
+from sojourn.domain.function import NAME
+from sojourn.domain.objective import DAY_S, SLO, WINDOW_S_MAX, parse_slo
 from sojourn.errors import ConfigurationError, ObjectiveError
 
 UNIT_ANNOTATION: Final = "sojourn/unit"
 _API_VERSION: Final = "openslo/v1"
-_UNITS_S: Final = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
+_UNITS_S: Final = {"s": Decimal(1), "ms": Decimal("1e-3"), "us": Decimal("1e-6")}
 _VALUE_S_MAX: Final = 600.0  # a latency above it most likely is in milliseconds
 _WINDOW_UNITS_S: Final = {"m": 60.0, "h": 3600.0, "d": DAY_S, "w": 7 * DAY_S}
 _DURATION: Final = re.compile(r"(?P<count>[1-9][0-9]{0,5})(?P<unit>[mhdw])")
 # Other kinds of the format that say nothing of the objective itself; ours are read from `spec`.
 _PASSED_OVER: Final = ("Service", "AlertPolicy", "AlertCondition", "AlertNotificationTarget", "DataSource", "SLI")
+_KNOWN_OF_DOCUMENT: Final = ("apiVersion", "kind", "metadata", "spec")
 _KNOWN_OF_SPEC: Final = (
     "description",
     "service",
@@ -50,10 +53,20 @@ class Imported(msgspec.Struct, frozen=True):
     passed_over: list[str]
 
 
-class _Fault(Exception):  # noqa: N818 - a fault of the file, gathered with all others
-    def __init__(self, marked: Marked, what: str) -> None:
-        super().__init__(what)
-        self.line = marked.line
+class _Faults(list[tuple[int, str]]):
+    """What is wrong with a file, by line; reading goes on after each."""
+
+    def add(self, marked: Marked, what: str) -> None:
+        """Something is wrong at this value."""
+        self.append((marked.line, what))
+
+    def add_unknown(self, marked: Marked, known: tuple[str, ...], where: str) -> None:
+        """Each field of a mapping that is none of these is a fault."""
+        for key, value in marked.value.items():
+            if key in _UNSUPPORTED:
+                self.add(value, f"{where}.{key} is not supported: {_UNSUPPORTED[key]}")
+            elif key not in known:
+                self.add(value, f"{where}.{key[:60]} is no field this import knows; known: {', '.join(known)}")
 
 
 def read_openslo(text: str, place: str) -> Imported:
@@ -71,27 +84,22 @@ def read_openslo(text: str, place: str) -> Imported:
     except YAMLFaultError as err:
         raise ConfigurationError(f"{place}:{err.line}: {err}") from err
     objectives: dict[str, SLO] = {}
-    faults: list[tuple[int, str]] = []
+    faults = _Faults()
     passed_over: list[str] = []
     if not documents:
         faults.append((1, "there is no document; it should hold one of kind SLO"))
     for document in documents:
-        kind = _text(document.get("kind"))
+        kind = document.get("kind")
         version = document.get("apiVersion")
         if _text(version) != _API_VERSION:
-            faults.append(((version or document).line, f"apiVersion must be {_API_VERSION}, not {_shown(version)}"))
-        elif kind != "SLO" and kind not in _PASSED_OVER:
-            faults.append(
-                ((document.get("kind") or document).line, f"kind must be SLO, not {_shown(document.get('kind'))}")
-            )
-        elif kind == "SLO":
-            found = list(_objective(document))
-            faults += [(fault.line, str(fault)) for fault in found if isinstance(fault, _Fault)]
-            for name, slo in (pair for pair in found if not isinstance(pair, _Fault)):
-                if name in objectives:
-                    faults.append(
-                        (document.line, f"function {name!r} has a second objective; one per function is supported")
-                    )
+            faults.add(version or document, f"apiVersion must be {_API_VERSION}, not {_shown(version)}")
+        elif _text(kind) != "SLO" and _text(kind) not in _PASSED_OVER:
+            faults.add(kind or document, f"kind must be SLO, not {_shown(kind)}")
+        elif _text(kind) == "SLO":
+            name, slo = _objective(document, faults)
+            if name in objectives:
+                faults.add(document, f"function {name!r} has a second objective; one per function is supported")
+            if slo is not None:
                 objectives[name] = slo
             passed_over += [f"{place}:{line}: {what}" for line, what in _ignored(document)]
     passed_over += _said_nothing(documents, objectives, place)
@@ -101,122 +109,120 @@ def read_openslo(text: str, place: str) -> Imported:
     return Imported(objectives, passed_over)
 
 
-def _objective(document: Marked) -> Iterator[_Fault | tuple[str, SLO]]:
-    """The objective of a document, or all its faults."""
+def _objective(document: Marked, faults: _Faults) -> tuple[str, SLO | None]:
+    """The function of a document and its objective; None for it if anything is wrong."""
+    before = len(faults)
+    faults.add_unknown(document, _KNOWN_OF_DOCUMENT, "the document")
     spec = document.get("spec")
     if spec is None or not isinstance(spec.value, dict):
-        yield _Fault(document, "spec is missing; it says service, timeWindow and objectives")
-        return
-    faults = [*_unknown(spec, _KNOWN_OF_SPEC, "spec")]
+        faults.add(spec or document, "spec is missing; it says service, timeWindow and objectives")
+        return "", None
+    faults.add_unknown(spec, _KNOWN_OF_SPEC, "spec")
     service = spec.get("service")
     name = _text(service)
-    if not name:
-        faults.append(_Fault(service or spec, "spec.service must name the function"))
-    window_s = _gathered(_window_s, spec, faults)
+    if not NAME.fullmatch(name):
+        what = "spec.service must name the function: 1-63 characters of a-z, 0-9 and inner hyphens, not"
+        faults.add(service or spec, f"{what} {_shown(service)}")
+    window_s = _window_s(spec, faults)
     method = spec.get("budgetingMethod")
     if _text(method) != "Occurrences":
-        faults.append(_Fault(method or spec, f"budgetingMethod must be Occurrences, not {_shown(method)}"))
+        faults.add(method or spec, f"budgetingMethod must be Occurrences, not {_shown(method)}")
     indicator = spec.get("indicator")
     if indicator is None:
-        faults.append(_Fault(spec, "spec.indicator is missing; it says what the objective's value is compared with"))
+        faults.add(spec, "spec.indicator is missing; it says what the objective's value is compared with")
     elif (indicator.get("spec") or indicator).get("thresholdMetric") is None:
-        faults.append(
-            _Fault(indicator, "the indicator must be a thresholdMetric: a latency with a bound; ratios have none")
-        )
-    promise = _gathered(lambda inside: _promise(inside, document), spec, faults)
-    if not faults and window_s is not None and promise is not None:
-        try:
-            yield name, SLO(latency_s=promise[0], objective=promise[1], window_s=window_s)
-        except ObjectiveError as err:
-            faults.append(_Fault(spec, str(err)))
-    yield from faults
-
-
-def _gathered(read: Any, marked: Marked, faults: list[_Fault]) -> Any:
-    """What `read` makes of it; None with its faults gathered."""
+        faults.add(indicator, "the indicator must be a thresholdMetric: a latency with a bound; ratios have none")
+    latency_s, share = _promise(spec, document, faults)
+    if len(faults) > before:
+        return name, None
     try:
-        return read(marked)
-    except _Fault as fault:
-        faults.append(fault)
-        return None
+        slo = SLO(latency_s=latency_s, objective=share, window_s=window_s)
+        if parse_slo(str(slo)) != slo:
+            faults.add(spec, f"the objective cannot be written as a text that says the same: {slo}")
+    except ObjectiveError as err:
+        faults.add(spec, str(err))
+        return name, None
+    return name, slo
 
 
-def _unknown(marked: Marked, known: tuple[str, ...], where: str) -> Iterator[_Fault]:
-    for key, value in marked.value.items():
-        if key in _UNSUPPORTED:
-            yield _Fault(value, f"{where}.{key} is not supported: {_UNSUPPORTED[key]}")
-        elif key not in known:
-            yield _Fault(value, f"{where}.{key} is no field this import knows; known: {', '.join(known)}")
-
-
-def _window_s(spec: Marked) -> float:
+def _window_s(spec: Marked, faults: _Faults) -> float:
     windows = spec.get("timeWindow")
     if windows is None or not isinstance(windows.value, list) or len(windows.value) != 1:
-        raise _Fault(windows or spec, "timeWindow must be a list of one rolling window")
+        faults.add(windows or spec, "timeWindow must be a list of one rolling window")
+        return 0.0
     (window,) = windows.value
-    for key in ("calendar",):
-        if window.get(key) is not None:
-            raise _Fault(window, "calendar windows are not supported; use a rolling one (isRolling: true)")
+    if not isinstance(window.value, dict):
+        faults.add(window, "a window must say duration and isRolling")
+        return 0.0
     rolling = window.get("isRolling")
-    if rolling is None or rolling.value is not True:
-        raise _Fault(rolling or window, "isRolling must be true: windows that follow the calendar are not supported")
-    unknown = list(_unknown(window, ("duration", "isRolling"), "timeWindow"))
-    if unknown:
-        raise unknown[0]
+    if window.get("calendar") is not None:
+        faults.add(window, "calendar windows are not supported; use a rolling one (isRolling: true)")
+    elif rolling is None or rolling.value is not True:
+        faults.add(rolling or window, "isRolling must be true: windows that follow the calendar are not supported")
+    faults.add_unknown(window, ("duration", "isRolling", "calendar"), "timeWindow")
     duration = window.get("duration")
     found = _DURATION.fullmatch(_text(duration))
     if found is None:
-        raise _Fault(
+        faults.add(
             duration or window, f"duration must be a number with m, h, d or w such as 28d, not {_shown(duration)}"
         )
-    return int(found["count"]) * _WINDOW_UNITS_S[found["unit"]]
+        return 0.0
+    window_s = int(found["count"]) * _WINDOW_UNITS_S[found["unit"]]
+    if window_s > WINDOW_S_MAX:
+        faults.add(window, f"a window of {found[0]} is too long; counts are kept for {WINDOW_S_MAX / DAY_S:g}d")
+    return window_s
 
 
-def _promise(spec: Marked, document: Marked) -> tuple[float, float]:
+def _promise(spec: Marked, document: Marked, faults: _Faults) -> tuple[float, float]:
     """Latency in seconds and share."""
     objectives = spec.get("objectives")
     if objectives is None or not isinstance(objectives.value, list) or len(objectives.value) != 1:
-        raise _Fault(objectives or spec, "objectives must be a list of one; a function has one objective")
+        faults.add(objectives or spec, "objectives must be a list of one; a function has one objective")
+        return 0.0, 0.0
     (objective,) = objectives.value
     if not isinstance(objective.value, dict):
-        raise _Fault(objective, "an objective must say op, value and target")
-    unknown = list(_unknown(objective, _KNOWN_OF_OBJECTIVE, "objectives"))
-    if unknown:
-        raise unknown[0]
+        faults.add(objective, "an objective must say op, value and target")
+        return 0.0, 0.0
+    faults.add_unknown(objective, _KNOWN_OF_OBJECTIVE, "objectives")
     op = objective.get("op")
     if _text(op) not in {"lte", "lt"}:
-        raise _Fault(op or objective, f"op must be lte or lt: latency below a bound; it is {_shown(op)}")
-    return _latency_s(objective, document), _share(objective)
+        faults.add(op or objective, f"op must be lte or lt: latency below a bound; it is {_shown(op)}")
+    return _latency_s(objective, document, faults), _share(objective, faults)
 
 
-def _latency_s(objective: Marked, document: Marked) -> float:
-    value = objective.get("value")
-    if value is None or not _is_number(value.value) or not value.value > 0:
-        raise _Fault(value or objective, f"value must be the latency, a number > 0, not {_shown(value)}")
+def _latency_s(objective: Marked, document: Marked, faults: _Faults) -> float:
     annotations = (document.get("metadata") or document).get("annotations")
     unit = annotations.get(UNIT_ANNOTATION) if annotations is not None else None
-    if unit is not None and unit.value not in _UNITS_S:
-        raise _Fault(unit, f"annotation {UNIT_ANNOTATION} must be one of {', '.join(_UNITS_S)}, not {_shown(unit)}")
-    latency_s = float(value.value) * (_UNITS_S[unit.value] if unit is not None else 1.0)
+    if unit is not None and _text(unit) not in _UNITS_S:
+        faults.add(unit, f"annotation {UNIT_ANNOTATION} must be one of {', '.join(_UNITS_S)}, not {_shown(unit)}")
+        unit = None
+    value = objective.get("value")
+    if value is None or not _is_number(value.value) or not value.value > 0:
+        faults.add(value or objective, f"value must be the latency, a number > 0, not {_shown(value)}")
+        return 0.0
+    # Decimal, so that 1.1 ms is 0.0011 s and is written as 1.1 ms again.
+    latency_s = float(Decimal(repr(float(value.value))) * _UNITS_S[unit.value if unit is not None else "s"])
     if latency_s > _VALUE_S_MAX:
-        raise _Fault(
+        faults.add(
             value,
             f"a latency of {latency_s:g} s is too long; values are in seconds unless the annotation {UNIT_ANNOTATION} says ms",
         )
     return latency_s
 
 
-def _share(objective: Marked) -> float:
+def _share(objective: Marked, faults: _Faults) -> float:
     target, percent = objective.get("target"), objective.get("targetPercent")
     if (target is None) == (percent is None):
-        raise _Fault(objective, "give target (such as 0.99) or targetPercent (such as 99), one of them")
+        faults.add(objective, "give target (such as 0.99) or targetPercent (such as 99), one of them")
+        return 0.0
     given = target or percent
     assert given is not None, "one of them is there"
     if not _is_number(given.value):
-        raise _Fault(given, f"the target must be a number, not {_shown(given)}")
-    share = float(given.value) if target is not None else float(given.value) / 100
+        faults.add(given, f"the target must be a number, not {_shown(given)}")
+        return 0.0
+    share = float(given.value) if target is not None else float(Decimal(repr(float(given.value))) / 100)
     if not 0 < share < 1:
-        raise _Fault(given, f"the target must lie between 0 and 1 (or 0 and 100 percent), not at {given.value}")
+        faults.add(given, f"the target must lie between 0 and 1 (or 0 and 100 percent), not at {given.value}")
     return share
 
 
@@ -259,7 +265,7 @@ def openslo_documents(objectives: dict[str, SLO]) -> list[dict[str, Any]]:
     """
     documents: list[dict[str, Any]] = []
     for name, slo in objectives.items():
-        query = f'histogram_quantile({slo.objective:.10g}, sum by (le) (rate(sojourn_request_duration_seconds_bucket{{function="{name}"}}[5m])))'
+        query = f'histogram_quantile({slo.objective!r}, sum by (le) (rate(sojourn_request_duration_seconds_bucket{{function="{name}"}}[5m])))'
         documents += [
             {
                 "apiVersion": _API_VERSION,

@@ -14,7 +14,6 @@ from starlette.routing import Route
 from sojourn.control.answers import error_answer, json_answer, unknown_function
 from sojourn.control.asked import whole_number
 from sojourn.control.ports import Insight, Overview
-from sojourn.telemetry.history import HistoryError
 from sojourn.telemetry.journal import Entry
 from sojourn.telemetry.journal_file import JournalHead, journal_lines
 from sojourn.telemetry.request_trace import TraceKind
@@ -52,20 +51,14 @@ class InsightRoutes:
     async def slo(self, request: Request) -> Response:
         """How its objective stands: attainment, budget, burn rates, alerts, causes."""
         name = request.path_params["name"]
-        try:
-            status = await self._insight.slo(name)
-        except HistoryError as err:
-            return _unreadable(request, err)
+        status = await self._insight.slo(name)
         return json_answer(status) if status is not None else unknown_function(request, name, self._overview)
 
     async def slo_history(self, request: Request) -> Response:
         """What happened over a window, in cells."""
         name = request.path_params["name"]
         window_s = whole_number(request, "window_s", 10, _WINDOW_S_MAX, None)
-        try:
-            history = await self._insight.slo_history(name, window_s)
-        except HistoryError as err:
-            return _unreadable(request, err)
+        history = await self._insight.slo_history(name, window_s)
         return json_answer(history) if history is not None else unknown_function(request, name, self._overview)
 
     async def journal(self, request: Request) -> Response:
@@ -108,7 +101,3 @@ async def _lines_of(head: JournalHead, steps: Sequence[Entry]) -> AsyncIterator[
     while piece := b"".join(islice(lines, _LINES_AT_ONCE)):
         yield piece
         await asyncio.sleep(0)
-
-
-def _unreadable(request: Request, err: HistoryError) -> Response:
-    return error_answer(request, 503, f"the history cannot be read: {err}; serving goes on", "history_unreadable")

@@ -34,18 +34,10 @@ class Insight(Protocol):
     """Answers about objectives and single requests; called on the server's loop."""
 
     async def slo(self, function: str) -> SLOStatus | None:
-        """How a function's objective stands; None for an unknown function.
-
-        Raises:
-            HistoryError: The history cannot be read.
-        """
+        """How a function's objective stands; None for an unknown function."""
 
     async def slo_history(self, function: str, window_s: float | None) -> SLOHistory | None:
-        """What happened over the last `window_s` seconds, or (None) over what is known of the objective's window.
-
-        Raises:
-            HistoryError: The history cannot be read.
-        """
+        """What happened over the last `window_s` seconds, or (None) over what is known of the objective's window."""
 
     def journal(self, function: str) -> tuple[JournalHead, list[Entry]] | None:
         """The last steps of a function's dispatcher, oldest first; None for an unknown function."""

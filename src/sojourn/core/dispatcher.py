@@ -134,6 +134,17 @@ class Dispatcher:
         """Requests admitted and not ended."""
         return len(self._backlog.requests)
 
+    def overdue(self, now_s: float) -> int:
+        """Requests in flight past the latency objective: bad, whatever becomes of them; 0 without an objective."""
+        if self.settings.slo is None:
+            return 0
+        latest_s, overdue = now_s - self.settings.slo.latency_s, 0
+        for request in self._backlog.requests.values():  # in the order they came
+            if request.arrival_at_s > latest_s:
+                break
+            overdue += 1
+        return overdue
+
     @property
     def infeasible_s(self) -> float | None:
         """p95 of the time one item takes alone if that is more than the objective allows, else None [s]."""

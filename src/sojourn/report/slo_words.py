@@ -10,6 +10,7 @@ from sojourn.slo.budget import Budget
 from sojourn.slo.status import AlertStatus, FormerObjective, Gap, HistoryState, SLOStatus, WindowStatus
 
 _DAY_S, _HOUR_S, _MINUTE_S = 86_400.0, 3600.0, 60.0
+_GAPS_SHOWN = 5  # the last ones
 
 Clock = Callable[[str], str]  # from an instant as the API tells it to how it is shown
 
@@ -93,7 +94,10 @@ def notes_of(status: SLOStatus, clock: Clock) -> Iterator[str]:
             f"left out: {status.client_faults:,} requests with a fault of the client's, "
             f"{status.cancelled:,} whose client left within the objective"
         )
-    for gap in status.gaps:
+    earlier = max(len(status.gaps) - _GAPS_SHOWN, 0) + status.gaps_left_out
+    if earlier:
+        yield f"the server was stopped or killed {earlier:,} more times before"
+    for gap in status.gaps[-_GAPS_SHOWN:]:
         yield _gap(gap, clock)
     if status.objective is not None and status.known_s < status.objective.window_s * 0.99:
         yield f"known so far: {long_text(status.known_s)} of {long_text(status.objective.window_s)}"

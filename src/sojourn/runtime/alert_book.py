@@ -36,11 +36,24 @@ class AlertBook:
         if slo is not None:
             self._by_function[function] = tuple(BurnAlert(rule, slo.objective) for rule in burn_rules(slo.window_s))
 
-    def step(self, function: str, monitor: Monitor, now_s: float) -> None:
-        """Look at a function's alerts, at `now_s` monotonic seconds."""
+    def is_awake(self, function: str) -> bool:
+        """Whether any alert of a function is not inactive, so that it must be looked at even without traffic."""
+        return any(alert.state is not AlertState.INACTIVE for alert in self[function])
+
+    def step(self, function: str, monitor: Monitor, now_s: float, overdue: int = 0) -> None:
+        """Look at a function's alerts, at `now_s` monotonic seconds.
+
+        Args:
+            function: Its name.
+            monitor: What it counted.
+            now_s: Now.
+            overdue: Requests that have not ended and are bad already, past their objective; they are counted when they
+                end, but an outage in which nothing ends is to be told now.
+        """
 
         def counts(window_s: float) -> tuple[int, int]:
-            return monitor.total_good(now_s, window_s)
+            total, good = monitor.total_good(now_s, window_s)
+            return total + overdue, good
 
         for alert in self[function]:
             state = alert.step(counts, now_s)
@@ -67,8 +80,15 @@ class AlertBook:
 
     def to_keep(self) -> list[KeptAlert]:
         """All alerts that are not inactive."""
+        offset_s = self._offset_s
         return [
-            KeptAlert(name, alert.rule.name, alert.state, alert.since_s + self._offset_s)
+            KeptAlert(
+                name,
+                alert.rule.name,
+                alert.state,
+                alert.since_s + offset_s,
+                None if alert.clear_since_s is None else alert.clear_since_s + offset_s,
+            )
             for name, alerts in self._by_function.items()
             for alert in alerts
             if alert.state is not AlertState.INACTIVE
@@ -77,6 +97,8 @@ class AlertBook:
     def recall(self, kept: KeptAlert, now_s: float) -> None:
         """An alert goes on as it was when the last server ended, so that it is not raised twice."""
         for alert in self[kept.function]:
-            if alert.rule.name == kept.rule:
+            if alert.rule.name == kept.rule and alert.state is AlertState.INACTIVE:
                 alert.state = kept.state
                 alert.since_s = min(kept.since_s - self._offset_s, now_s)
+                if kept.clear_since_s is not None:
+                    alert.clear_since_s = min(kept.clear_since_s - self._offset_s, now_s)

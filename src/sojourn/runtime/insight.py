@@ -48,19 +48,11 @@ class Insight:
         self._ring = ring
 
     async def slo(self, function: str) -> SLOStatus | None:
-        """How a function's objective stands; None for an unknown function.
-
-        Raises:
-            HistoryError: The history cannot be read.
-        """
+        """How a function's objective stands; None for an unknown function."""
         return await self._slo.status(function)
 
     async def slo_history(self, function: str, window_s: float | None) -> SLOHistory | None:
-        """What happened over the last `window_s` seconds (None: all of the objective's window that is known).
-
-        Raises:
-            HistoryError: The history cannot be read.
-        """
+        """What happened over the last `window_s` seconds (None: all of the objective's window that is known)."""
         return await self._slo.history(function, window_s)
 
     def journal(self, function: str) -> tuple[JournalHead, list[Entry]] | None:

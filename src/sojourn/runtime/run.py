@@ -6,7 +6,7 @@ import msgspec
 
 from sojourn.domain.action import Finish
 from sojourn.runtime.ports import Caller
-from sojourn.telemetry.trace_store import MATES_KEPT, KeptBatch
+from sojourn.telemetry.trace_store import MATE_CHARACTERS, MATES_KEPT, KeptBatch
 from sojourn.wire.message import ContentKind, Done
 
 _NO_DONE = Done(0, 0.0, 0.0, 0.0, 0.0, [])
@@ -96,7 +96,7 @@ class Run(msgspec.Struct):
                 done.decoded_at_s,
                 done.called_at_s,
                 done.encoded_at_s,
-                tuple([call.caller.name() for call in self.members[:MATES_KEPT]]),
+                " ".join([call.caller.name()[:MATE_CHARACTERS] for call in self.members[:MATES_KEPT]]),
                 self.expected_s,
             )
         return self._kept

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import inf
 from typing import Final
 
 from sojourn.domain.objective import DAY_S, DEFAULT_WINDOW_S, SLO
@@ -13,7 +13,7 @@ from sojourn.slo.alert import AlertState, BurnAlert, Severity, burn_rules
 from sojourn.slo.budget import Budget, budget, burn_rate
 from sojourn.slo.cause import CAUSES, WORDS_OF_CAUSE, WORDS_OF_INFEASIBLE, Cause
 from sojourn.slo.cells import merged_cells, quantiles_since
-from sojourn.slo.monitor import FINE_KEPT, FINE_S, HOUR_S, MINUTE_S, MINUTES_KEPT, Monitor, PackedCell, Row
+from sojourn.slo.monitor import FINE_KEPT, FINE_S, HOUR_S, MINUTE_S, MINUTES_KEPT, Monitor, PackedCell
 from sojourn.slo.status import (
     AlertStatus,
     CauseStatus,
@@ -34,6 +34,7 @@ HISTORY_ALERT: Final = "history-lost"
 _CELLS_SHOWN_MAX: Final = 360
 _FINE_WINDOW_S: Final = float(FINE_S * FINE_KEPT)
 _GAP_S_MIN: Final = 1.0
+GAPS_TOLD_MAX: Final = 100
 _UNITS: Final = ((DAY_S, "d"), (3600.0, "h"), (60.0, "m"), (1.0, "s"))
 _UNPROMISED_S: Final = (300.0, 3600.0, 6 * 3600.0)  # windows shown where no objective names any
 
@@ -54,7 +55,7 @@ def windows_of(slo: SLO | None) -> list[float]:
     if slo is None:
         return [*_UNPROMISED_S]
     alerted = {length_s for rule in burn_rules(slo.window_s) for length_s in (rule.long_s, rule.short_s)}
-    return [*sorted(length_s for length_s in alerted if length_s < slo.window_s), slo.window_s]
+    return [*sorted(length_s for length_s in alerted if length_s < round(slo.window_s)), slo.window_s]
 
 
 def objective_snapshot(slo: SLO, monitor: Monitor, alerts: Iterable[BurnAlert], now_s: float) -> ObjectiveSnapshot:
@@ -93,11 +94,7 @@ class SLOView:
         self._clock = clock
 
     async def status(self, name: str) -> SLOStatus | None:
-        """How a function's objective stands; None for an unknown function.
-
-        Raises:
-            HistoryError: The history cannot be read.
-        """
+        """How a function's objective stands; None for an unknown function."""
         service = self._services.get(name)
         if service is None:
             return None
@@ -109,8 +106,8 @@ class SLOView:
         covered_s = monitor.covers_s(now_s)
         alerts = [self._alert(alert) for alert in self._watch.alerts[name]] + self._history_alert()
         begins_s = now_s - lengths_s[-1] + self._watch.offset_s
-        runs = await self._runs()
-        gaps = list(_gaps(runs, begins_s))
+        runs = self._watch.keeper.runs
+        gaps = gaps_between(runs, begins_s)
         known_s = _known_s(runs, gaps, begins_s, now_s + self._watch.offset_s, covered_s)
         latencies = await self._watch.elsewhere(
             lambda: quantiles_since(packed, [now_s + self._watch.offset_s - length_s for length_s in lengths_s])
@@ -141,11 +138,12 @@ class SLOView:
             windows=windows,
             alerts=alerts,
             causes=_causes(whole, is_infeasible=service.infeasible is not None),
-            gaps=gaps,
+            gaps=gaps[-GAPS_TOLD_MAX:],
+            gaps_left_out=max(len(gaps) - GAPS_TOLD_MAX, 0),
             history=HistoryStatus(
-                state=self._watch.history_state,
-                why=self._watch.history_failure,
-                since=utc_text(self._watch.history_since_s + self._watch.offset_s),
+                state=self._watch.keeper.state,
+                why=self._watch.keeper.why,
+                since=utc_text(self._watch.keeper.since_s + self._watch.offset_s),
             ),
             former_objectives=self._watch.objectives.former(name, begins_s) if slo else [],
             infeasible=service.infeasible,
@@ -157,9 +155,6 @@ class SLOView:
         Args:
             name: The function.
             window_s: Length of the window; None takes the objective's, or what is known of it if that is shorter.
-
-        Raises:
-            HistoryError: The history cannot be read.
         """
         service = self._services.get(name)
         if service is None:
@@ -168,23 +163,27 @@ class SLOView:
         whole_s = slo.window_s if slo else DEFAULT_WINDOW_S
         known_s = max(monitor.covers_s(now_s), float(FINE_S))
         shown_s = min(whole_s, known_s) if window_s is None else window_s
-        if self._watch.history_state is HistoryState.OFF:
+        if self._watch.keeper.state is HistoryState.OFF:
             shown_s = min(shown_s, _FINE_WINDOW_S)  # of what lies before only sums are known
         ends_at_s = now_s + self._watch.offset_s
         begins_at_s = ends_at_s - shown_s
         whole = monitor.total_good(now_s, whole_s)
-        is_fine = shown_s <= _FINE_WINDOW_S and self._watch.history_state is not HistoryState.KEPT
-        if is_fine or shown_s <= _FINE_WINDOW_S / 6:
+        packed: list[PackedCell] | None = None
+        length_s = MINUTE_S if shown_s <= MINUTE_S * MINUTES_KEPT else HOUR_S
+        is_fine = shown_s <= _FINE_WINDOW_S and self._watch.keeper.state is not HistoryState.KEPT
+        if not is_fine and shown_s > _FINE_WINDOW_S / 6:
+            packed = await self._kept_cells(name, length_s, begins_at_s, now_s)
+        if packed is None:
+            shown_s = min(shown_s, _FINE_WINDOW_S)
+            begins_at_s = ends_at_s - shown_s
             packed = monitor.fine_cells(now_s, shown_s)
             length_s = max((cell.length_s for cell in packed), default=FINE_S)
-        else:
-            length_s = MINUTE_S if shown_s <= MINUTE_S * MINUTES_KEPT else HOUR_S
-            packed = await self._kept_cells(name, length_s, begins_at_s, monitor.open_rows(now_s))
         cell_s = length_s * -(-int(shown_s // length_s + 1) // _CELLS_SHOWN_MAX)
         cells = await self._watch.elsewhere(lambda: list(merged_cells(packed, cell_s)))
         # What the cells do not show came before them: so the budget that is drawn ends at the one that is told.
         total_before = max(whole[0] - sum(cell.total for cell in cells), 0)
         good_before = min(max(whole[1] - sum(cell.good for cell in cells), 0), total_before)
+        gaps = gaps_between(self._watch.keeper.runs, begins_at_s)
         return SLOHistory(
             function=name,
             objective=_objective(slo),
@@ -192,20 +191,23 @@ class SLOView:
             ends_at_s=ends_at_s,
             cell_s=cell_s,
             cells=cells,
-            gaps=list(_gaps(await self._runs(), begins_at_s)),
+            gaps=gaps[-GAPS_TOLD_MAX:],
+            gaps_left_out=max(len(gaps) - GAPS_TOLD_MAX, 0),
             total_before=total_before,
             good_before=good_before,
         )
 
-    async def _kept_cells(self, name: str, length_s: int, since_s: float, open_rows: Sequence[Row]) -> list[PackedCell]:
-        """Minutes or hours of the history, with those under way as they are in memory."""
-        kept = await self._watch.read(lambda history: history.rows(name, length_s, since_s)) or []
+    async def _kept_cells(self, name: str, length_s: int, since_s: float, now_s: float) -> list[PackedCell] | None:
+        """Minutes or hours of the history, with those that only memory has; None if the file cannot be read now."""
+        until_s, in_memory = now_s + self._watch.offset_s, self._services[name].meter.monitor.open_rows(now_s)
+        kept = await self._watch.keeper.read(lambda history: history.rows(name, length_s, since_s, until_s))
+        if kept is None:
+            return None
         rows = {(row.starts_at_s, row.revision): row.packed for row in kept}
-        rows |= {(row.starts_at_s, row.revision): row.packed for row in open_rows if row.cell_s == length_s}
+        for row in in_memory:
+            if row.cell_s == length_s and row.starts_at_s + length_s > since_s:
+                rows[row.starts_at_s, row.revision] = row.packed
         return [PackedCell(starts_at_s, length_s, packed) for (starts_at_s, _), packed in sorted(rows.items())]
-
-    async def _runs(self) -> list[Run]:
-        return await self._watch.read(lambda history: history.runs()) or []
 
     def _alert(self, alert: BurnAlert) -> AlertStatus:
         is_new = alert.state is AlertState.INACTIVE and not alert.since_s
@@ -224,9 +226,9 @@ class SLOView:
     def _history_alert(self) -> list[AlertStatus]:
         """Losing history is an alert itself: after a restart the budget would be wrong."""
         watch = self._watch
-        if watch.history_state is not HistoryState.FAILING:
+        if watch.keeper.state is not HistoryState.FAILING:
             return []
-        since = utc_text(watch.history_since_s + watch.offset_s)
+        since = utc_text(watch.keeper.since_s + watch.offset_s)
         return [
             AlertStatus(
                 rule=HISTORY_ALERT,
@@ -273,17 +275,34 @@ def _percent(share: float) -> str:
     return f"{share:.0%}".replace("%", " %") if share >= 1 or round(share * 100) < 100 else "more than 99 %"
 
 
-def _gaps(runs: Sequence[Run], since_s: float) -> Iterator[Gap]:
-    """The times between one run and the next that lie after `since_s`; restarts in order only if they took a while."""
-    for before, after in pairwise(runs):
-        duration_s = after.started_at_s - before.saved_until_s
-        if after.started_at_s > since_s and (duration_s >= _GAP_S_MIN or not before.is_ended):
-            yield Gap(
-                begins_at=utc_text(before.saved_until_s),
-                ends_at=utc_text(after.started_at_s),
-                duration_s=duration_s,
-                was_planned=before.is_ended,
-            )
+def gaps_between(runs: Iterable[Run], since_s: float) -> list[Gap]:
+    """The times between runs that lie after `since_s`; restarts in order only if they took a while.
+
+    Those with no more than a moment of a run between them, of which nothing was saved, are one.
+
+    Args:
+        runs: By their beginning.
+        since_s: In seconds since the epoch.
+    """
+    found: list[tuple[float, float, bool]] = []
+    known_until_s, is_ended = inf, True
+    for run in runs:
+        begins_s, ends_s = known_until_s, run.started_at_s
+        if ends_s >= begins_s and ends_s > since_s and (ends_s - begins_s >= _GAP_S_MIN or not is_ended):
+            if found and begins_s - found[-1][1] < FINE_S and found[-1][2] is is_ended:
+                begins_s = found.pop()[0]
+            found.append((begins_s, ends_s, is_ended))
+        if known_until_s == inf or run.saved_until_s >= known_until_s:
+            known_until_s, is_ended = run.saved_until_s, run.is_ended
+    return [
+        Gap(
+            begins_at=utc_text(begins_s),
+            ends_at=utc_text(ends_s),
+            duration_s=ends_s - begins_s,
+            was_planned=was_planned,
+        )
+        for begins_s, ends_s, was_planned in found
+    ]
 
 
 def _known_s(runs: Sequence[Run], gaps: Sequence[Gap], begins_s: float, ends_s: float, covered_s: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 
 from sojourn.slo.cause import CAUSES
@@ -21,7 +22,8 @@ def quantiles_since(cells: Sequence[PackedCell], begins_s: Sequence[float]) -> l
     found, merged, left = [], LogHistogram(), list(cells)
     for begin_s in begins_s:
         while left and left[-1].starts_at_s + left[-1].length_s > begin_s:
-            merged.merge(unpacked(left.pop().packed).latency)
+            with contextlib.suppress(ValueError):  # a damaged row of the file: the rest is told all the same
+                merged.merge(unpacked(left.pop().packed).latency)
         p50, p90, p99, p999 = (merged.quantile(p) for p in (0.5, 0.9, 0.99, 0.999))
         found.append(WindowQuantiles(served=merged.count, p50=p50, p90=p90, p99=p99, p999=p999))
     return found
@@ -36,7 +38,8 @@ def merged_cells(cells: Iterable[PackedCell], cell_s: int) -> Iterator[HistoryCe
             yield _history_cell(number * cell_s, cell_s, tally)
             tally = Tally()
         number = starts_at_s // cell_s
-        tally.add_packed(packed)
+        with contextlib.suppress(ValueError):  # as above
+            tally.add_packed(packed)
     if number is not None:
         yield _history_cell(number * cell_s, cell_s, tally)
 

@@ -20,7 +20,7 @@ FINE_KEPT: Final = 6 * HOUR_S // FINE_S
 MINUTES_KEPT: Final = 3 * 24 * HOUR_S // MINUTE_S
 HOURS_KEPT: Final = 90 * 24
 RECENT_CELLS: Final = 6
-_CLOSED_MAX: Final = 4096  # rows that wait to be saved while nothing can be
+_WAITING_MAX: Final = {MINUTE_S: MINUTES_KEPT, HOUR_S: HOURS_KEPT}  # more of them would be too old to be kept
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +29,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     Saving a row twice changes nothing, so that nothing is ever counted twice.
 
     Args:
-        revision: Whose requests it counts.
+        revision: Whose requests it counts; or that, and a mark that keeps it apart from rows that could not be read.
         cell_s: 60 or 3600.
         starts_at_s: Its beginning, in seconds since the epoch, a multiple of `cell_s`.
         packed: The counts (`Tally.pack`).
@@ -81,8 +81,8 @@ class Monitor:
     """
 
     __slots__ = (
-        "_began_at_s", "_closed", "_earlier", "_fine", "_kept_from_s", "_offset_s", "_open", "_recent", "_replica_ms",
-        "_replica_seconds", "cell", "latency", "revision",
+        "_began_at_s", "_earlier", "_fine", "_handed", "_kept_from_s", "_key", "_offset_s", "_open", "_recent", "_replica_ms",
+        "_replica_seconds", "_waiting", "cell", "dropped_rows", "latency", "revision",
     )  # fmt: skip
 
     def __init__(
@@ -95,12 +95,15 @@ class Monitor:
         self._began_at_s = inf
         self._kept_from_s = inf  # begin of the oldest that was loaded
         self._replica_seconds = replica_seconds
-        self._replica_ms: int | None = None  # of replica time, booked so far; None before the first cell
+        self._replica_ms = 0  # of replica time, booked so far
         self._earlier: list[PackedCell] = []  # minutes that earlier processes counted, of the last six hours
         self._fine: Series | None = None  # made with the first traffic: a function never called costs nothing
         self._open: tuple[_Open, ...] = ()
         self._recent: deque[Tally] = deque(maxlen=RECENT_CELLS - 1)
-        self._closed: deque[Row] = deque(maxlen=_CLOSED_MAX)
+        self._key = revision  # of the rows
+        self._waiting: dict[int, dict[int, Row]] = {MINUTE_S: {}, HOUR_S: {}}  # closed and not saved, by begin
+        self._handed: tuple[Row, ...] = ()  # to whoever saves them, and not known to be saved
+        self.dropped_rows = 0  # that waited for longer than they are to be kept
 
     # ---- counting
 
@@ -114,7 +117,8 @@ class Monitor:
             self._begin(now_s)
         last, number = self.cell, int((now_s + self._offset_s) // FINE_S)
         starts_at_s = number * FINE_S - self._offset_s
-        self._book_replicas(starts_at_s if last.ends_at_s == -inf else last.ends_at_s)
+        if last.ends_at_s != -inf:  # else what has been used so far goes to the first cell
+            self._book_replicas(last.ends_at_s)
         self.cell = Tally(starts_at_s, starts_at_s + FINE_S)
         if last.ends_at_s != -inf:
             self._recent.append(last)
@@ -125,9 +129,13 @@ class Monitor:
         """Replica time used since the last call belongs to the cell under way."""
         if self._replica_seconds is not None:
             used_ms = round(self._replica_seconds(until_s) * 1e3)
-            if self._replica_ms is not None:
-                self.cell.replica_ms += max(used_ms - self._replica_ms, 0)
-            self._replica_ms = max(used_ms, self._replica_ms or 0)
+            self.cell.replica_ms += max(used_ms - self._replica_ms, 0)
+            self._replica_ms = max(used_ms, self._replica_ms)
+
+    def begin_with_replicas(self, now_s: float) -> None:
+        """Open a cell if there have been replicas, called or not: their time counts from the first on."""
+        if self._fine is not None or (self._replica_seconds is not None and self._replica_seconds(now_s) > 0):
+            self.current(now_s)
 
     def _booked(self, now_s: float) -> Tally:
         """The cell under way, with its replica time until now."""
@@ -164,11 +172,19 @@ class Monitor:
             return
         if not longer.tally.is_empty:
             if longer.changed:
-                self._closed.append(self._row(longer))
+                self._wait(self._row(longer))
             longer.series.append(longer.number, longer.tally)
             longer.tally = Tally()
             longer.changed = False
         longer.number = number
+
+    def _wait(self, row: Row) -> None:
+        """Keep a closed row until it is asked for."""
+        waiting = self._waiting[row.cell_s]
+        waiting[row.starts_at_s] = row
+        if len(waiting) > _WAITING_MAX[row.cell_s]:
+            del waiting[min(waiting)]
+            self.dropped_rows += 1
 
     # ---- reading
 
@@ -256,43 +272,72 @@ class Monitor:
 
     # ---- keeping
 
-    def load(self, rows: Iterable[Row], now_s: float) -> None:
+    def load(self, rows: Iterable[Row], now_s: float, mark: str = "", *, is_whole: bool = True) -> int:
         """Take in what was kept of earlier runs; to be called before anything is counted.
 
         Args:
             rows: Of all revisions of the function, by beginning, the oldest first; none in the future.
             now_s: Now.
+            mark: What sets the rows of this run apart if one cannot be read: so that none takes the place of that one.
+            is_whole: Whether these are all that are kept, none having been left out because it cannot be read.
 
-        Raises:
-            ValueError: A row cannot be read.
+        Returns:
+            How many rows could not be read; the others are taken in.
         """
         self._begin(now_s)
         minutes, hours = self._open
         earliest_s = now_s + self._offset_s - FINE_S * FINE_KEPT - MINUTE_S
+        unreadable = 0
         oldest_s = {MINUTE_S: inf, HOUR_S: inf}
         for row in rows:
+            longer, number = minutes if row.cell_s == MINUTE_S else hours, row.starts_at_s // row.cell_s
+            try:
+                tally = unpacked(row.packed)
+            except ValueError:
+                unreadable += 1
+                continue
             oldest_s[row.cell_s] = min(oldest_s[row.cell_s], row.starts_at_s)
             if row.cell_s == MINUTE_S and row.starts_at_s > earliest_s:
                 self._earlier.append(PackedCell(row.starts_at_s, MINUTE_S, row.packed))
-            longer = minutes if row.cell_s == MINUTE_S else hours
-            tally, number = unpacked(row.packed), row.starts_at_s // row.cell_s
             if number >= longer.number and row.revision == self.revision:
                 longer.tally.add(tally)
             else:
                 longer.series.append(number, tally)
         is_same_hour = oldest_s[HOUR_S] <= oldest_s[MINUTE_S] < oldest_s[HOUR_S] + HOUR_S
         self._kept_from_s = (oldest_s[MINUTE_S] if is_same_hour else min(oldest_s.values())) - self._offset_s
+        if unreadable or not is_whole:
+            for longer in self._open:
+                if not longer.tally.is_empty:  # it stays under its own key, and counts as closed
+                    longer.series.append(longer.number, longer.tally)
+                    longer.tally = Tally()
+            self.keep_apart(mark)
+        return unreadable
+
+    def keep_apart(self, mark: str) -> None:
+        """Rows get a key of their own from now on: of what lies under the other not all is known."""
+        self._key = f"{self.revision}~{mark}"
+        for longer in self._open:
+            longer.changed = not longer.tally.is_empty
 
     def unsaved(self) -> list[Row]:
-        """The minutes and hours that changed since the last call, whole; the cell of ten seconds under way is left out."""
+        """The minutes and hours that changed since the last call, whole; the cell of ten seconds under way is left out.
+
+        Call `saved` or `put_back` next.
+        """
         self._forget_earlier()
-        rows = list(self._closed)
-        self._closed.clear()
+        rows = [row for waiting in self._waiting.values() for row in waiting.values()]
+        for waiting in self._waiting.values():
+            waiting.clear()
         for longer in self._open:
             if longer.changed:
                 rows.append(self._row(longer))
                 longer.changed = False
+        self._handed = tuple(rows)
         return rows
+
+    def saved(self) -> None:
+        """The rows of `unsaved` are kept now."""
+        self._handed = ()
 
     def _forget_earlier(self) -> None:
         """Minutes that no window of six hours reaches any more go."""
@@ -302,10 +347,11 @@ class Monitor:
                 self._earlier = [cell for cell in self._earlier if cell.starts_at_s >= oldest_s]
 
     def open_rows(self, now_s: float) -> list[Row]:
-        """The minute and the hour under way, whole, and closed ones not saved yet; for reading, nothing changes."""
+        """The minute and the hour under way, whole, and closed ones not known to be saved; for reading, nothing changes."""
         if self._fine is None:
             return []
-        cell, rows = self._booked(now_s), list(self._closed)
+        cell = self._booked(now_s)
+        rows = [*self._handed, *(row for waiting in self._waiting.values() for row in waiting.values())]
         for longer in self._open:
             number = round(cell.starts_at_s + self._offset_s) // longer.series.cell_s
             tally = Tally()
@@ -315,15 +361,17 @@ class Monitor:
             elif not longer.tally.is_empty:
                 rows.append(self._row(longer))
             cell_s = longer.series.cell_s
-            rows.append(Row(revision=self.revision, cell_s=cell_s, starts_at_s=number * cell_s, packed=tally.pack()))
+            rows.append(Row(revision=self._key, cell_s=cell_s, starts_at_s=number * cell_s, packed=tally.pack()))
         return rows
 
     def put_back(self, rows: Iterable[Row]) -> None:
         """Rows of `unsaved` could not be saved: they are returned again, unless newer ones take their place."""
+        self._handed = ()
         open_rows = {(longer.series.cell_s, longer.number) for longer in self._open}
         for row in rows:
-            if (row.cell_s, row.starts_at_s // row.cell_s) not in open_rows:
-                self._closed.append(row)
+            is_open = (row.cell_s, row.starts_at_s // row.cell_s) in open_rows
+            if not is_open and row.starts_at_s not in self._waiting[row.cell_s]:
+                self._wait(row)
         for longer in self._open:
             longer.changed = not longer.tally.is_empty
 
@@ -335,9 +383,7 @@ class Monitor:
 
     def _row(self, longer: _Open) -> Row:
         cell_s = longer.series.cell_s
-        return Row(
-            revision=self.revision, cell_s=cell_s, starts_at_s=longer.number * cell_s, packed=longer.tally.pack()
-        )
+        return Row(revision=self._key, cell_s=cell_s, starts_at_s=longer.number * cell_s, packed=longer.tally.pack())
 
 
 def sum_counts(parts: Iterable[Counts]) -> Counts:

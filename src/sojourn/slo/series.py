@@ -10,6 +10,7 @@ from sojourn.slo.cause import CAUSES
 from sojourn.slo.tally import Counts, Tally
 
 _TRIM_SHARE = 8  # cells that are too old go when they are more than this part of those kept
+_COUNT_MAX = 2**32 - 1  # of a column; more than an hour can bring
 
 
 class Series:
@@ -56,7 +57,7 @@ class Series:
         self._total += tally.total
         self._good += tally.good
         for column, count in zip(self._columns, (tally.client_faults, tally.cancelled, *tally.causes), strict=True):
-            column.append(count)
+            column.append(min(count, _COUNT_MAX))
         if self._packed is not None:
             self._packed.append(tally.pack())
         self._trim(number - self.kept)

@@ -157,7 +157,8 @@ class SLOStatus(msgspec.Struct, frozen=True, kw_only=True):
         windows: From short to long; the objective's own is the last (six hours without an objective).
         alerts: One per rule.
         causes: What spent the budget over the objective's window, the largest first.
-        gaps: Times of which nothing is known within the window, oldest first.
+        gaps: Times of which nothing is known within the window, oldest first; the last hundred.
+        gaps_left_out: How many there were before these.
         history: Whether history is kept.
         former_objectives: Those within the window by which earlier requests were judged, oldest first.
         infeasible: Why the objective cannot be met even by one item alone; None while it can.
@@ -179,6 +180,7 @@ class SLOStatus(msgspec.Struct, frozen=True, kw_only=True):
     gaps: list[Gap]
     history: HistoryStatus
     former_objectives: list[FormerObjective] = []
+    gaps_left_out: int = 0
     infeasible: str | None = None
 
 
@@ -216,7 +218,8 @@ class SLOHistory(msgspec.Struct, frozen=True, kw_only=True):
         ends_at_s: Its end: now.
         cell_s: Length of the cells, in seconds.
         cells: The cells.
-        gaps: Times of which nothing is known.
+        gaps: Times of which nothing is known; the last hundred.
+        gaps_left_out: How many there were before these.
         total_before: Requests that counted in the objective's window before `begins_at_s`.
         good_before: Those of them that met it.
     """
@@ -230,3 +233,4 @@ class SLOHistory(msgspec.Struct, frozen=True, kw_only=True):
     gaps: list[Gap]
     total_before: int = 0
     good_before: int = 0
+    gaps_left_out: int = 0

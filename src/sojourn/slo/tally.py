@@ -11,6 +11,7 @@ from sojourn.slo.histogram import LogHistogram
 from sojourn.slo.varint import read_varint, write_varint
 
 _FORM: Final = 1  # of the packed bytes; a later form gets another number
+_COUNT_MAX: Final = 2**48  # more than ninety days can bring, and sums of them stay exact
 _FIELDS: Final = (
     "arrivals", "total", "good", "client_faults", "cancelled", "batches", "batched_items", "replica_ms",
 )  # fmt: skip
@@ -122,13 +123,20 @@ class Tally:
         causes, at = read_varint(packed, at)
         if causes > len(self.causes):
             raise ValueError(f"{causes} causes are counted; this version knows {len(self.causes)}")
-        for name in _FIELDS:
+        counts = []
+        for _ in range(len(_FIELDS) + causes):
             count, at = read_varint(packed, at)
+            counts.append(count)
+        if max(counts) > _COUNT_MAX:
+            raise ValueError(f"a count of {max(counts)} is more than can be")
+        latency = LogHistogram()
+        latency.add_packed(packed, at)
+        # Nothing is added unless all of it can be read.
+        for name, count in zip(_FIELDS, counts, strict=False):
             setattr(self, name, getattr(self, name) + count)
-        for place in range(causes):
-            count, at = read_varint(packed, at)
+        for place, count in enumerate(counts[len(_FIELDS) :]):
             self.causes[place] += count
-        self.latency.add_packed(packed, at)
+        self.latency.merge(latency)
 
 
 def unpacked(packed: bytes) -> Tally:

@@ -10,7 +10,7 @@ from sojourn.domain.request import Fault, Outcome
 from sojourn.slo.cause import Cause
 from sojourn.telemetry.events import PlatformEvent
 from sojourn.telemetry.request_trace import BatchTrace, Phase, RequestTrace, TraceSummary
-from sojourn.telemetry.trace_store import KeptBatch, KeptRequest
+from sojourn.telemetry.trace_store import MATE_CHARACTERS, KeptBatch, KeptRequest
 
 PHASES: Final = (
     "admission", "cold_wait", "retry", "queue", "dispatch", "decode", "service", "encode", "return", "write",
@@ -112,7 +112,7 @@ def _batch_of(kept: KeptRequest, batch: KeptBatch) -> BatchTrace:
         replica_id=batch.replica_id,
         size=batch.size,
         held_s=_held_s(kept, batch),
-        mates=[mate for mate in batch.mates if mate != kept.request_id],
+        mates=[mate for mate in batch.mates.split() if mate != kept.request_id[:MATE_CHARACTERS]],
         expected_s=batch.expected_s,
     )
 

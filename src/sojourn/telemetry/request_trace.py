@@ -45,7 +45,7 @@ class BatchTrace(msgspec.Struct, frozen=True, kw_only=True):
         replica_id: Where it ran.
         size: Items in it.
         held_s: Of the wait in the queue, how long a replica was free and the batch was held for more items [s].
-        mates: Request ids of the others in it; a long list is cut.
+        mates: Request ids of others in it: at most eight, and of each the first 32 characters.
         expected_s: What it was expected to take from dispatch to answer, in seconds; 0 if nothing was known.
     """
 

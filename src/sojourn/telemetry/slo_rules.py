@@ -52,7 +52,7 @@ def sloth_spec(name: str, slo: SLO) -> dict[str, Any]:
         "slos": [
             {
                 "name": "latency",
-                "objective": float(f"{slo.objective * 100:.10g}"),
+                "objective": float(slo.percent_text),
                 "description": str(slo),
                 "sli": {
                     "events": {
@@ -86,7 +86,8 @@ def _increase(metric: str, name: str, window_s: float) -> str:
 def _recordings(name: str, slo: SLO) -> list[dict[str, Any]]:
     labels, selector = _labels(name), _selector(name)
     windows_s = sorted(
-        {window_s for rule in burn_rules(slo.window_s) for window_s in (rule.long_s, rule.short_s)} | {slo.window_s}
+        {window_s for rule in burn_rules(slo.window_s) for window_s in (rule.long_s, rule.short_s)}
+        | {float(round(slo.window_s))}  # as those of the rules: each has a name of its own
     )
     rules: list[dict[str, Any]] = []
     for window_s in windows_s:

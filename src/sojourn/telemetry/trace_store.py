@@ -13,11 +13,12 @@ from sojourn.domain.trace_context import TraceContext
 from sojourn.slo.cause import Cause
 from sojourn.telemetry.request_trace import TraceKind
 
-KEPT_OF_A_KIND: Final = 128
-SAMPLES_KEPT: Final = 256
+KEPT_OF_A_KIND: Final = 64
+SAMPLES_KEPT: Final = 128
 # Of requests with nothing wrong about them one in this time is kept, so that at little traffic all of them are.
 SAMPLE_EVERY_S: Final = 0.1
-MATES_KEPT: Final = 64
+MATES_KEPT: Final = 8
+MATE_CHARACTERS: Final = 32  # of its request id, which a client may make four times as long
 
 KIND_OF_OUTCOME: Final = {
     Outcome.SERVED: TraceKind.SLOW,
@@ -31,7 +32,7 @@ KIND_OF_OUTCOME: Final = {
 class KeptBatch(msgspec.Struct, frozen=True, gc=False):
     """The last run of a kept request; instants are monotonic seconds, 0 where there was no answer.
 
-    `free_at_s` is when its replica had become free, `mates` the request ids of all in the batch, `expected_s` what it was
+    `free_at_s` is when its replica had become free, `mates` how the request ids of the first in the batch begin (with spaces between, which ids have not: that takes a third), `expected_s` what it was
     expected to take from dispatch to answer (0: nothing was known).
     """
 
@@ -44,7 +45,7 @@ class KeptBatch(msgspec.Struct, frozen=True, gc=False):
     decoded_at_s: float = 0.0
     called_at_s: float = 0.0
     encoded_at_s: float = 0.0
-    mates: tuple[str, ...] = ()
+    mates: str = ""
     expected_s: float = 0.0
 
 

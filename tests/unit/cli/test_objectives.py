@@ -4,9 +4,25 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import urllib.request
+from pathlib import Path
 
 import pytest
+
+from sojourn.cli.slo_import import _write_whole
+
+GOOD = """\
+apiVersion: openslo/v1
+kind: SLO
+metadata: {name: checkout-latency}
+spec:
+  service: checkout
+  indicator: {spec: {thresholdMetric: {metricSource: {type: Prometheus, spec: {query: latency}}}}}
+  timeWindow: [{duration: 30d, isRolling: true}]
+  budgetingMethod: Occurrences
+  objectives: [{op: lte, value: 0.25, target: 0.99}]
+"""
 
 
 def id_of_call(urls, body):
@@ -115,3 +131,43 @@ def test_files_that_cannot_be_imported_are_told(sojourn, tmp_path, content, said
     assert done.returncode == 1
     assert said in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+def test_import_into_a_file_that_is_no_text_is_told(sojourn, tmp_path, monkeypatch):
+    """Nothing is written over."""
+    (tmp_path / "o.yaml").write_text(GOOD)
+    monkeypatch.chdir(tmp_path)
+    Path("sojourn.toml").write_bytes(b"port = 1 # \xff\n")
+    done = sojourn("slo", "import", str(tmp_path / "o.yaml"), "--write")
+    assert done.returncode == 1
+    assert b"sojourn.toml: not UTF-8 text" in done.stderr
+    assert Path("sojourn.toml").read_bytes() == b"port = 1 # \xff\n"
+
+
+def test_import_writes_through_a_link_and_keeps_mode_and_line_ends(sojourn, tmp_path, monkeypatch):
+    """The file is the one that is there, with its permissions, and nothing is left beside it."""
+    (tmp_path / "o.yaml").write_text(GOOD)
+    monkeypatch.chdir(tmp_path)
+    real = tmp_path / "real.toml"
+    real.write_bytes(b"port = 9000\r\n")
+    real.chmod(0o640)
+    Path("sojourn.toml").symlink_to(real)
+    assert sojourn("slo", "import", str(tmp_path / "o.yaml"), "--write").returncode == 0
+    assert real.read_bytes() == b'port = 9000\r\n\r\n[slo]\r\ncheckout = "99% < 250ms"\r\n'
+    assert real.stat().st_mode & 0o777 == 0o640
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["o.yaml", "real.toml", "sojourn.toml"]
+
+
+def test_a_full_disk_leaves_the_settings_as_they_were(tmp_path):
+    """The new file is written beside the old one and takes its place only when it is whole."""
+    path = tmp_path / "sojourn.toml"
+    path.write_text("port = 9000\n")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            _write_whole(path, b"port = 9000\n[slo]\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert path.read_text() == "port = 9000\n"
+    assert list(tmp_path.iterdir()) == [path]

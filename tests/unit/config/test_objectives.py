@@ -82,8 +82,29 @@ def test_another_objective_is_replaced_only_if_asked_for():
     assert merged(text, {"a": "99% < 1s"}, "sojourn.toml") == text
 
 
-@pytest.mark.parametrize("text", ["slo = 5\n", "x = [\n", 'slo = {a = "99% < 1s"}\n'])
+@pytest.mark.parametrize(
+    "text",
+    ["slo = 5\n", "x = [\n", 'slo = {a = "99% < 1s"}\n', "slo = {}\n", f"x = {'[' * 5000}{']' * 5000}\n"],
+)
 def test_what_cannot_be_added_to_is_refused(text):
     """Nothing is written over."""
     with pytest.raises(ConfigurationError):
         merged(text, {"b": "99% < 1s"}, "sojourn.toml")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "# a\u2028b\n[slo]\n",
+        "# a\x85b\n",
+        '["slo"]\n',
+        "['slo'] # mine\n",
+        "# a\r\n[slo]\r\nb = '99% < 2s'\r\n",
+    ],
+)
+@pytest.mark.parametrize("name", ["y", "a b", "\U0001f600", "a\x7fb", 'a"b'])
+def test_whatever_stands_in_the_file_stays_and_the_name_is_read_back(before, name):
+    """Odd line ends in comments, quoted headers, lines of another system, names beyond ASCII."""
+    result = merged(before, {name: "99% < 1s"}, "sojourn.toml")
+    assert tomllib.loads(result)["slo"][name] == "99% < 1s"
+    assert [line for line in result.split("\n") if line in before.split("\n") and line] == before.split("\n")[:-1]

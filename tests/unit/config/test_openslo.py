@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sojourn.config.marked_yaml import NODES_MAX
+from sojourn.config.marked_yaml import read_documents as read_marked
 from sojourn.config.openslo import openslo_documents, read_openslo
-from sojourn.domain.objective import SLO
+from sojourn.domain.objective import SLO, parse_slo
 from sojourn.errors import ConfigurationError
 
 GOOD = """\
@@ -34,11 +35,11 @@ spec:
       target: 0.995
 """
 OBJECTIVES = st.dictionaries(
-    st.from_regex(r"[a-z][a-z0-9-]{0,20}", fullmatch=True),
+    st.from_regex(r"[a-z](?:[a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True),
     st.builds(
         SLO,
         latency_s=st.floats(1e-4, 500),
-        objective=st.floats(0.01, 0.99999),
+        objective=st.floats(0.01, 1 - 1e-13),
         window_s=st.integers(1, 100_000).map(lambda minutes: minutes * 60.0),
     ),
     min_size=1,
@@ -112,7 +113,21 @@ def test_percent_is_a_target_too():
         ),
         ("kind: SLO", "kind: SLO\nkind: SLO", 3, "comes twice"),
         ("kind: SLO", "kind: [", 4, "not valid YAML"),
-        ("value: 0.25", "value: 2026-13-45", 16, "cannot be read"),
+        ("value: 0.25", "value: 2026-13-45", 16, "not '2026-13-45'"),
+        ("value: 0.25", "value: 1:30", 16, "not '1:30'"),
+        ("value: 0.25", "value: .nan", 16, "not nan"),
+        ("value: 0.25", "value: -0xFF", 16, "not '-0xFF'"),
+        ("value: 0.25", f"value: 1{'0' * 400}", 16, "a number of 401 characters"),
+        ("target: 0.995", f"target: 1{'0' * 400}", 17, "a number of 401 characters"),
+        ("value: 0.25", f"value: 0x{'F' * 5000}", 16, "a number of 5002 characters"),
+        ("value: 0.25", "value: !!binary aGVsbG8=", 16, "not supported"),
+        ("duration: 28d", "duration: 91d", 11, "too long"),
+        ("service: checkout", "service: Checkout", 6, "not 'Checkout'"),
+        ("  name: checkout-latency", "  annotations: {sojourn/unit: [ms]}", 4, "one of s, ms, us, not a structure"),
+        ("  name: checkout-latency", "  annotations: {sojourn/unit: {a: 1}}", 4, "not a structure"),
+        ("kind: SLO", "kind: SLO\nstatus: fine", 3, "status is no field"),
+        ("spec:", "# \x01\nspec:", 5, "U+0001 is not allowed"),
+        ("      value", "      <<: {value: 3}\n      value", 16, "merge keys"),
     ],
 )
 def test_what_is_not_supported_is_named_with_its_line(old, new, line, said):
@@ -153,6 +168,68 @@ def test_other_kinds_are_passed_over_and_told():
     assert all("o.yaml:" in told for told in imported.passed_over)
 
 
+def test_each_fault_of_an_objective_and_its_window_is_told():
+    """Eight of them on two lines."""
+    text = GOOD.replace("      isRolling: true\n", "      isRolling: true\n      zip: 1\n      zap: 2\n")
+    for old, new in (("28d", "3x"), ("lte", "gte"), ("0.25", "-1"), ("0.995", "7\n      foo: 1\n      bar: 2")):
+        text = text.replace(old, new)
+    lines, told = faults_of(text)
+    assert lines == [11, 13, 14, 17, 18, 19, 20, 21], told
+
+
+@pytest.mark.parametrize("value", ["1e-3", "1E-3", "0.001", "+1.0e-03", ".001"])
+def test_numbers_are_those_of_yaml_1_2(value):
+    """A float needs no point before its exponent."""
+    (slo,) = read_openslo(GOOD.replace("0.25", value), "o.yaml").objectives.values()
+    assert slo.latency_s == 0.001
+
+
+@pytest.mark.parametrize("target", ["0.9999999999999", "0.99999999999", "0.95"])
+def test_what_is_imported_is_read_back_from_its_text(target):
+    """Thirteen nines are not written as 100 %, which no server takes."""
+    (slo,) = read_openslo(GOOD.replace("0.995", target), "o.yaml").objectives.values()
+    assert slo.objective == float(target)
+    assert parse_slo(str(slo)) == slo
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[" * 3000, "nested deeper"),
+        ("[" * 2000 + "]" * 2000, "nested deeper"),
+        ("{a: " * 2000 + "}" * 2000, "nested deeper"),
+        ("a: &a [*a]", "an alias may not stand within"),
+        ("&a {b: *a}", "an alias may not stand within"),
+        ("2020-13-45: x", "apiVersion"),
+        ("!!int foo: x", "'foo' cannot be read as int"),
+        ("a: !!timestamp foo", "not supported"),
+        ("a: !!bool foo", "'foo' cannot be read as bool"),
+        ("a: !!int ''", "'' cannot be read as int"),
+        ("a: !!float foo", "'foo' cannot be read as float"),
+        ("a: !!set {b, c}", "not supported"),
+        ("a: !!python/object/apply:os.system ['x']", "not supported"),
+        ('a: "\\UFFFFFFFF"', "not valid YAML"),
+        ("%YAML " + "9" * 5000 + ".1\n---\na: b", "not valid YAML"),
+    ],
+)
+def test_what_would_make_a_reader_fall_over_is_refused_with_its_line(text, said):
+    """Depth, tags that do not fit, figures beyond all bounds."""
+    lines, told = faults_of(text + "\n")
+    assert said in told
+    assert lines == [1]
+
+
+def test_many_documents_share_one_bound():
+    """A bomb of aliases in each stays below it; together they would take gigabytes."""
+    row = ", ".join(["*a"] * 10)
+    document = f"---\n- &a [1, 1, 1, 1, 1, 1, 1, 1, 1]\n- &b [{row}]\n- [*b, *b, *b, *b, *b]\n"
+    assert read_marked(document), "one of them is fine"
+    lines, told = faults_of(document * 500)
+    assert f"more than {NODES_MAX} values in one file" in told
+    assert lines[0] < 100
+    assert f"more than {NODES_MAX} values and keys" in faults_of("[" + "1," * 30_000 + "]")[1]
+
+
 def test_a_bomb_of_aliases_is_refused():
     """A few lines that stand for billions of values."""
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
@@ -160,7 +237,7 @@ def test_a_bomb_of_aliases_is_refused():
     assert f"more than {NODES_MAX} values" in faults_of("\n".join(lines))[1]
 
 
-@given(st.text(max_size=300))
+@given(st.text(max_size=300) | st.text(alphabet="a: -[]{}&*!|>%\n\"'01.~,?#<", max_size=60))
 def test_no_text_makes_it_fall_over(text):
     """Whatever it is, it is read or refused with a line."""
     try:

@@ -94,6 +94,14 @@ def test_notes_tell_what_is_not_known_and_what_cannot_be_met():
     ]
 
 
+def test_of_many_gaps_the_last_are_told():
+    """And how many there were before."""
+    gap = Gap(begins_at="A", ends_at="B", duration_s=13.4, was_planned=True)
+    told = notes(gaps=[gap] * 7, gaps_left_out=1000)
+    assert "the server was stopped or killed 1,002 more times before" in told
+    assert len([note for note in told if note.startswith("the server was stopped from")]) == 5
+
+
 def test_alerts_are_told_with_their_figures():
     """Since when, how fast the budget burns over which windows, and the limit."""
     alert = AlertStatus(

@@ -177,7 +177,7 @@ async def test_mates_are_the_others_of_the_batch():
     answer_all(desk, desk.links[1], 0.01)
     kept = latest(desk)
     assert kept.batch.size == 3
-    assert set(kept.batch.mates) == {caller.name() for caller in callers}
+    assert set(kept.batch.mates.split()) == {caller.name() for caller in callers}
 
 
 @on_a_loop

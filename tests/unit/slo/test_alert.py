@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+from random import Random
 
-from sojourn.domain.objective import DAY_S, DEFAULT_WINDOW_S
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sojourn.domain.objective import DAY_S, DEFAULT_WINDOW_S, WINDOW_S_MAX, WINDOW_S_MIN
 from sojourn.slo.alert import BAD_MIN, EVENTS_MIN, AlertState, BurnAlert, Severity, burn_rules
 from sojourn.slo.monitor import Monitor
+from sojourn.telemetry.slo_rules import prometheus_duration
 
 HOUR_S = 3600.0
 
@@ -147,10 +152,43 @@ def test_windows_scale_with_that_of_the_objective(window_s, longest_s):
     assert [rule.factor for rule in rules] == [14.4, 6.0, 3.0, 1.0]
 
 
-def test_windows_of_a_short_objective_are_no_shorter_than_a_cell():
-    """A demonstration over an hour has windows of ten seconds and more."""
-    assert {rule.short_s for rule in burn_rules(3600.0)} == {10.0, 30.0}
-    assert all(rule.long_s >= rule.short_s for rule in burn_rules(3600.0))
+def test_windows_of_a_short_objective_hold_several_cells():
+    """A demonstration over an hour has windows of half a minute and more, and so has one over ten seconds."""
+    assert {rule.short_s for rule in burn_rules(3600.0)} == {30.0}
+    assert {rule.long_s for rule in burn_rules(3600.0)} == {60.0, 120.0, 360.0}
+    assert {(rule.long_s, rule.short_s) for rule in burn_rules(WINDOW_S_MIN)} == {(60.0, 30.0)}
+
+
+@given(st.floats(WINDOW_S_MIN, WINDOW_S_MAX))
+def test_windows_are_whole_seconds_and_their_names_differ(window_s):
+    """Two that round to one name would be two series of the same labels."""
+    rules = burn_rules(window_s)
+    windows_s = {length_s for rule in rules for length_s in (rule.long_s, rule.short_s)}
+    assert all(length_s == int(length_s) for length_s in windows_s)
+    assert len({prometheus_duration(length_s) for length_s in windows_s}) == len(windows_s)
+    assert all(rule.long_s >= rule.short_s for rule in rules)
+
+
+def test_a_full_outage_of_an_objective_over_ninety_days_pages_within_a_minute():
+    """The windows of the fastest page do not grow beyond those of thirty days."""
+    story = Story(window_s=90 * DAY_S)
+    story.run(2 * HOUR_S, step_s=10.0)
+    story.run(60, bad_share=1.0)
+    assert len(story.fired("page-fast")) == 1
+    assert burn_rules(90 * DAY_S)[1].long_s == 18 * HOUR_S
+
+
+@pytest.mark.parametrize(
+    ("objective", "window_s", "bad", "hours"),
+    [(0.999, DEFAULT_WINDOW_S, 0.0144, 8), (0.99, HOUR_S, 0.144, 2), (0.99, 600.0, 0.144, 2)],
+)
+def test_a_rate_at_the_threshold_is_one_alert(objective, window_s, bad, hours):
+    """Ten requests a second, each bad by chance, at exactly the rate that pages: said once or twice, not each minute."""
+    chance = Random(1)
+    story = Story(objective, window_s)
+    for _ in range(hours * 360):
+        story.run(10, per_s=10.0, bad_share=sum(chance.random() < bad for _ in range(100)) / 100, step_s=10.0)
+    assert 1 <= len(story.fired("page-fast")) <= 2
 
 
 def test_a_restart_in_mid_outage_goes_on_with_what_was_kept():

@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sojourn.slo.cause import CAUSES
-from sojourn.slo.monitor import FINE_KEPT, FINE_S, HOUR_S, MINUTE_S, Monitor
-from sojourn.slo.tally import unpacked
+from sojourn.slo.monitor import FINE_KEPT, FINE_S, HOUR_S, MINUTE_S, MINUTES_KEPT, Monitor, Row
+from sojourn.slo.tally import Tally, unpacked
 
 OFFSET_S = 1_800_000_003.7  # monotonic 0 falls into the middle of a cell
 # Leaps within a cell, over cells, over minutes, hours and days.
@@ -146,6 +146,89 @@ def test_rows_that_could_not_be_saved_come_again():
     assert sum(unpacked(row.packed).total for row in kept.values() if row.cell_s == HOUR_S) == 40
 
 
+def test_a_row_put_back_takes_the_place_of_none_that_is_newer():
+    """The write of a minute hung until the minute had closed with more in it: the later row is the one that stays."""
+    monitor, kept = Monitor("r", 0.0), Kept()
+    for _ in range(5):
+        count(monitor, 1.0, is_good=True)
+    monitor.current(11.0)
+    handed = monitor.unsaved()
+    for second in (15.0, 20.0, 61.0):
+        count(monitor, second, is_good=True)
+    monitor.current(71.0)
+    monitor.put_back(handed)
+    kept.save(monitor.unsaved())
+    assert {at_s: unpacked(row.packed).total for (cell_s, at_s, _), row in kept.items() if cell_s == MINUTE_S} == {
+        0: 7,
+        60: 1,
+    }
+    assert sum(unpacked(row.packed).total for row in kept.values() if row.cell_s == HOUR_S) == 8
+
+
+def test_rows_in_the_hands_of_the_writer_are_still_shown():
+    """Until it says that they are kept, nobody else may have them."""
+    monitor = Monitor("r", 0.0)
+    count(monitor, 1.0, is_good=True)
+    count(monitor, 61.0, is_good=True)
+    monitor.current(71.0)
+    assert len(monitor.unsaved()) == 3
+    assert [row.starts_at_s for row in monitor.open_rows(72.0) if row.cell_s == MINUTE_S] == [0, 60, 60]
+    monitor.saved()
+    assert [row.starts_at_s for row in monitor.open_rows(72.0) if row.cell_s == MINUTE_S] == [60]
+
+
+def test_three_days_of_minutes_and_ninety_of_hours_wait_for_a_full_disk():
+    """What would be too old to be kept is dropped, and counted; hours do not go because of minutes."""
+    monitor = Monitor("r", 0.0)
+    for minute in range(MINUTES_KEPT + 100):
+        count(monitor, minute * 60.0, is_good=True)
+        if minute % 50 == 0:
+            monitor.put_back(monitor.unsaved())
+    rows = monitor.unsaved()
+    hours = [unpacked(row.packed).total for row in rows if row.cell_s == HOUR_S]
+    minutes = [row.starts_at_s for row in rows if row.cell_s == MINUTE_S]
+    assert sum(hours) == MINUTES_KEPT + 99, "all but the cell under way"
+    assert len(minutes) == MINUTES_KEPT + 1, "and the one under way"
+    assert min(minutes) == 60 * monitor.dropped_rows > 0
+
+
+@pytest.mark.parametrize("packed", [b"\x02", b"", b"\x01\x08" + b"\xff" * 9 + b"\x01"])
+def test_a_row_that_cannot_be_read_is_left_out_and_never_written_over(packed):
+    """The others count, and what this run adds to that minute has a key of its own."""
+    before = Monitor("r", 0.0)
+    for second in (1.0, 61.0):
+        count(before, second, is_good=True)
+    before.finish(62.0)
+    rows = sorted(before.unsaved(), key=lambda row: row.starts_at_s)
+    place = next(place for place, row in enumerate(rows) if row.starts_at_s == 60)
+    rows[place] = Row(revision="r", cell_s=MINUTE_S, starts_at_s=60, packed=packed)
+    kept = Kept()
+    kept.save(rows)
+    monitor = Monitor("r", 0.0)
+    assert monitor.load(rows, 63.0, "mark") == 1
+    assert monitor.total_good(63.0, 86_400.0) == (1, 1)
+    assert monitor.total_good(63.0, 10 * 86_400.0) == (2, 2)
+    count(monitor, 64.0, is_good=True)
+    monitor.finish(65.0)
+    kept.save(monitor.unsaved())
+    assert kept[MINUTE_S, 60, "r"].packed == packed
+    assert sum(unpacked(row.packed).total for (cell_s, _, _), row in kept.items() if cell_s == HOUR_S) == 3
+    assert monitor.total_good(66.0, 10 * 86_400.0) == (3, 3)
+
+
+def test_counts_beyond_all_bounds_are_refused_as_a_whole():
+    """Nothing of such a row is added, and no column overflows."""
+    tally = Tally()
+    tally.total, tally.causes[0] = 1, 2**33
+    monitor = Monitor("r", 0.0)
+    assert monitor.load([Row(revision="q", cell_s=MINUTE_S, starts_at_s=0, packed=tally.pack())], 100.0) == 0
+    assert monitor.total_good(100.0, 86_400.0) == (1, 0)
+    tally.causes[0], other = 2**50, Tally()
+    with pytest.raises(ValueError, match="more than can be"):
+        other.add_packed(tally.pack())
+    assert other.is_empty
+
+
 def test_open_rows_hold_the_cell_under_way_and_change_nothing():
     """Reading in mid-cell sees everything; saving afterwards still does."""
     monitor = Monitor("r", 0.0)
@@ -192,6 +275,7 @@ def test_ninety_days_of_constant_traffic_stay_within_two_megabytes():
     for cell in range(7 * 360):
         fill(begin_s + cell * 10.0)
     monitor.unsaved()
+    monitor.saved()
     assert size_of(monitor) <= 1_500_000
     now_s = begin_s + 7 * 3600.0
     assert monitor.total_good(now_s, 3600.0)[0] == pytest.approx(360_000, rel=0.01)

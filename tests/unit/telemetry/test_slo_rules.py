@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sojourn.domain.objective import SLO
@@ -67,3 +67,19 @@ def test_the_specification_for_sloth():
     assert slo["objective"] == 99.9
     assert '{function="digits"}[{{.window}}]' in slo["sli"]["events"]["total_query"]
     assert slo["alerting"]["name"] == "SojournDigitsBurnsBudget"
+
+
+@given(st.floats(10.0, 90 * 86_400.0))
+@example(14_688.0)
+@example(60.4)
+def test_no_two_recordings_of_a_function_have_the_same_name(window_s):
+    """Windows are whole seconds, that of the objective too: else Prometheus refuses the second."""
+    recordings, _ = prometheus_rules({"digits": SLO(0.1, 0.99, window_s)})["groups"]
+    names = [rule["record"] for rule in recordings["rules"]]
+    assert len(set(names)) == len(names)
+
+
+def test_a_share_of_many_nines_is_not_rounded_to_all():
+    """100 % would be an objective no specification takes."""
+    (slo,) = sloth_spec("digits", SLO(0.1, 0.9999999999999))["slos"]
+    assert slo["objective"] == 99.99999999999

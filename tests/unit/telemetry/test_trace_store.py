@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sojourn.domain.request import Fault, Outcome
+from sojourn.domain.trace_context import TraceContext
 from sojourn.slo.cause import Cause
 from sojourn.telemetry.explain import phases_of, trace_of
 from sojourn.telemetry.request_trace import TraceKind
-from sojourn.telemetry.trace_store import KEPT_OF_A_KIND, SAMPLES_KEPT, KeptBatch, KeptRequest, TraceStore
+from sojourn.telemetry.trace_store import (
+    KEPT_OF_A_KIND,
+    MATE_CHARACTERS,
+    MATES_KEPT,
+    SAMPLES_KEPT,
+    KeptBatch,
+    KeptRequest,
+    TraceStore,
+)
 
 
 def kept(request_id, kind=TraceKind.SLOW, at_s=0.0, function="f", **more):
@@ -102,3 +113,38 @@ def test_a_run_that_was_lost_comes_before_the_wait_for_another_replica():
     assert names.index("retry") < names.index("cold_wait")
     names = [one.name for one in phases_of(kept("r", retry_s=0.05, cold_wait_s=0.1, losses=1))]
     assert names.index("cold_wait") < names.index("retry")
+
+
+def test_all_that_is_kept_of_a_function_leaves_room_for_its_counts():
+    """Every kind full, each in a batch of its own, with the longest ids and messages: with 0.93 MB of counts below 2 MB."""
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    store = TraceStore()
+    for number in range(150 * len(TraceKind)):
+        figure_s = number * 0.1
+        mates = " ".join(f"{number}-{mate}-".ljust(MATE_CHARACTERS, "x") for mate in range(MATES_KEPT))
+        waits = dict.fromkeys(("admission_s", "cold_wait_s"), figure_s)
+        store.keep(
+            kept(
+                f"{number}".ljust(128, "x"),
+                list(TraceKind)[number % len(TraceKind)],
+                figure_s + 1,
+                trace=TraceContext(f"{number:032x}", "b" * 16, f"{number:016x}", "01"),
+                waited_s=figure_s + 2,
+                latency_s=figure_s + 3,
+                batch=KeptBatch(number, 1, 64, *(figure_s + at for at in range(6)), mates),
+                message=f"{number}".ljust(300, "m"),
+                **waits,
+            )
+        )
+    taken = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert taken < 1_050_000
+
+
+def test_the_others_of_a_batch_are_told_by_the_beginning_of_their_ids():
+    """And the request itself is none of them, however long its id is."""
+    own = "a" * 100
+    one = kept(own, batch=KeptBatch(1, 1, 3, 0.0, 0.2, mates=f"{own[:MATE_CHARACTERS]} b c"))
+    batch = trace_of(one, trace_id="t", span_id="s", arrived_at="", events=()).batch
+    assert batch.mates == ["b", "c"]
