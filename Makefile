@@ -22,10 +22,15 @@ PROMETHEUS := .tools/prometheus/.tried
 $(PROMETHEUS): scripts/install_prometheus.sh
 	@bash scripts/install_prometheus.sh
 
-test: $(READY) $(PROMETHEUS) ## Run the tests
+CHROMIUM := .tools/chromium/.tried
+
+$(CHROMIUM): scripts/install_chromium.sh
+	@bash scripts/install_chromium.sh
+
+test: $(READY) $(PROMETHEUS) $(CHROMIUM) ## Run the tests
 	@$(BIN)/pytest -m "not slow"
 
-test-slow: $(READY) $(PROMETHEUS) ## Run the tests that `make test` leaves out
+test-slow: $(READY) $(PROMETHEUS) $(CHROMIUM) ## Run the tests that `make test` leaves out
 	@$(BIN)/pytest -m slow
 
 SEEDS ?= 1000

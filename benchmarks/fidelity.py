@@ -20,7 +20,6 @@ from statistics import median
 from typing import NamedTuple
 
 import harness
-from sojourn.sim.from_profile import service_of
 
 from sojourn.cli.replica_use import replica_use
 from sojourn.config.profile_file import read_profile
@@ -36,6 +35,7 @@ from sojourn.loadgen.target import parse_target
 from sojourn.policy.batching.catalogue import batching_policy
 from sojourn.report.statistics import LatencyQuantiles
 from sojourn.sim.driver import Simulation
+from sojourn.sim.from_profile import service_of
 from sojourn.sim.replica import ModelledService
 from sojourn.workload.arrivals import on_off, poisson, steps
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from sojourn.cli.demo_images import Examiner, app_file, held_out
 from sojourn.cli.demo_view import DemoView, Phase
 from sojourn.cli.load import exit_code
-from sojourn.cli.load_report import print_result, use_rows, write_report
+from sojourn.cli.load_report import print_result, replica_rows, write_report
 from sojourn.cli.options import duration as read_duration
 from sojourn.cli.options import rate as read_rate
 from sojourn.cli.replica_use import replica_use
@@ -98,7 +98,7 @@ def demo(
         ("accuracy", share_text(examiner.accuracy)),
         ("answers checked", f"{examiner.checked:,}"),
         ("mean batch in the burst", "n/a" if batch_size_burst is None else f"{batch_size_burst:.1f}"),
-        *use_rows(use),
+        *replica_rows(use),
     ]
     write_report(
         html,

@@ -14,11 +14,11 @@ import msgspec
 from rich.console import Console
 
 from sojourn.cli.load_progress import ProgressLine
-from sojourn.cli.load_report import nothing_served, print_result, use_rows, write_report
+from sojourn.cli.load_report import nothing_served, print_result, replica_rows, write_report
 from sojourn.cli.options import duration as read_duration
+from sojourn.cli.options import parse_objective
 from sojourn.cli.options import rate as read_rate
 from sojourn.cli.replica_use import ReplicaUse, replica_use
-from sojourn.domain.objective import SLO, parse_slo
 from sojourn.errors import ClientError, ConfigurationError
 from sojourn.loadgen.options import LoadOptions
 from sojourn.loadgen.result import LATE_SHARE_MAX, LoadResult, summarize
@@ -26,7 +26,6 @@ from sojourn.loadgen.run import run_load
 from sojourn.loadgen.target import Target, parse_target
 from sojourn.workload.spec import arrivals_listed, parse_arrivals
 
-_BARE_DURATION = re.compile(r"\s*(\d+(\.\d*)?|\.\d+)\s*[a-zA-Zµ]+\s*")
 _JSON_LINES_MAX = 1_000_000
 _FUNCTION_PATH = re.compile(r"/functions/([^/@?]+)")
 _VOID, _OBJECTIVE_MISSED = 1, 3
@@ -119,7 +118,7 @@ def load(
         run = run_load(target, times, bodies, options=options, on_progress=progress.show)
     result = summarize(run, duration_s=duration, slo=objective, late_share_max=late_share)
     use = use_so_far() if use_so_far is not None else None
-    extra = use_rows(use) if use is not None else []
+    extra = replica_rows(use) if use is not None else []
     if html is not None:
         subtitle = _subtitle(result, arrivals)
         write_report(html, run, result, title=f"Load on {url}", subtitle=subtitle, slo=objective, extra=extra)
@@ -160,15 +159,6 @@ def exit_code(result: LoadResult) -> int:
     if result.void or nothing_served(result):
         return _VOID
     return _OBJECTIVE_MISSED if result.objective_met is False else 0
-
-
-def parse_objective(text: str) -> SLO:
-    """Read an objective; a bare duration such as `100ms` stands for 99 % within it.
-
-    Raises:
-        ObjectiveError: The text cannot be read.
-    """
-    return parse_slo(f"99% < {text.strip()}" if _BARE_DURATION.fullmatch(text) else text)
 
 
 def read_bodies(data: Path | None, body: str | None) -> list[bytes]:

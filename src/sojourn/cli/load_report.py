@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from rich.console import Console
-from rich.table import Table
 
 from sojourn.cli.replica_use import ReplicaUse
+from sojourn.cli.run_view import (
+    Rows,
+    Verdict,
+    objective_text,
+    outcome_rows,
+    print_rows,
+    print_verdict,
+    service_rows,
+    use_rows,
+    write_page,
+)
 from sojourn.domain.objective import SLO
-from sojourn.errors import SojournError
 from sojourn.loadgen.generator import LoadRun
 from sojourn.loadgen.record import OUTCOMES
 from sojourn.loadgen.result import LoadResult
-from sojourn.report.axis import duration_text, number_text, share_text
+from sojourn.report.axis import duration_text, number_text
 from sojourn.report.page import RunReport, render
 from sojourn.report.series import RunSeries
 
-Rows = list[tuple[str, str]]
 _NOT_FAULTY = {429, 499}  # refused for want of room, or given up: not what was sent
 
 
@@ -35,7 +42,7 @@ def series_of(run: LoadRun, duration_s: float) -> RunSeries:
     )
 
 
-def verdict_of(result: LoadResult) -> tuple[Literal["met", "missed", "void", "none"], str]:
+def verdict_of(result: LoadResult) -> tuple[Verdict, str]:
     """The verdict of a run, and the sentence that says it."""
     nothing = nothing_served(result)
     if result.void:
@@ -44,8 +51,7 @@ def verdict_of(result: LoadResult) -> tuple[Literal["met", "missed", "void", "no
         return "missed", nothing
     if result.objective_met is None:
         return "none", f"{number_text(result.outcomes['served'])} of {number_text(result.sent)} requests were served."
-    word = "met" if result.objective_met else "missed"
-    text = f"Objective {result.slo} was {word}: {share_text(result.within_slo)} of all requests were within it."
+    text = objective_text(result.slo, result.within_slo, is_met=result.objective_met)
     return ("met" if result.objective_met else "missed"), text
 
 
@@ -68,36 +74,24 @@ def _silent(result: LoadResult) -> list[tuple[int, str]]:
     return [(result.failures.timeouts, "an answer in time"), (result.failures.connections, "a connection")]
 
 
-def use_rows(use: ReplicaUse) -> Rows:
+def replica_rows(use: ReplicaUse) -> Rows:
     """What replicas it took."""
-    return [
-        ("replica time", duration_text(use.replica_seconds)),
-        ("replicas, most", f"{use.replicas_max:,}"),
-        ("cold starts", f"{use.cold_starts:,}"),
-    ]
+    return use_rows(use.replica_seconds, use.replicas_max, use.cold_starts)
 
 
-def service_rows(result: LoadResult) -> Rows:
+def result_rows(result: LoadResult) -> Rows:
     """How the server did."""
-    latency = result.latency_s
-    rows = [
-        ("within objective", share_text(result.within_slo)),
-        ("goodput", f"{number_text(result.goodput_per_s)}/s"),
-        ("latency p50", duration_text(latency.p50)),
-        ("latency p90", duration_text(latency.p90)),
-        ("latency p99", duration_text(latency.p99)),
-        ("latency p99.9", duration_text(latency.p999)),
-        ("latency, highest", duration_text(latency.max)),
-    ]
-    if result.batch_size_mean is not None:
-        rows.append(("mean batch", f"{result.batch_size_mean:.1f}"))
-    return rows if result.within_slo is not None else rows[1:]
+    return service_rows(
+        within_slo=result.within_slo,
+        goodput_per_s=result.goodput_per_s,
+        latency_s=result.latency_s,
+        batch_size_mean=result.batch_size_mean,
+    )
 
 
 def count_rows(result: LoadResult) -> Rows:
     """What was sent, how it ended, and how well the generator did."""
-    rows = [("sent", f"{result.sent:,} ({number_text(result.rate_per_s)}/s)")]
-    rows += [(name, f"{count:,}") for name, count in result.outcomes.items() if count or name in {"served", "shed"}]
+    rows = outcome_rows(result.sent, result.rate_per_s, result.outcomes)
     if result.failures.timeouts:
         rows.append(("no answer in time", f"{result.failures.timeouts:,}"))
     if result.failures.connections:
@@ -115,19 +109,11 @@ def count_rows(result: LoadResult) -> Rows:
 
 def print_result(console: Console, result: LoadResult, extra: Sequence[tuple[str, str]] = ()) -> None:
     """Print the run's numbers side by side, and its verdict."""
-    left, right = [*extra, *service_rows(result)], count_rows(result)
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for justify in ("left", "right", "left", "right"):
-        table.add_column(justify=justify, no_wrap=True)
-    for number in range(max(len(left), len(right))):
-        cells = [rows[number] if number < len(rows) else ("", "") for rows in (left, right)]
-        table.add_row(cells[0][0], f"[bold]{cells[0][1]}[/]", f"  {cells[1][0]}", f"[bold]{cells[1][1]}[/]")
-    console.print(table)
+    print_rows(console, [*extra, *result_rows(result)], count_rows(result))
     if result.failures.first:
         console.print(f"first failure: {result.failures.first}", style="yellow", markup=False, highlight=False)
     verdict, text = verdict_of(result)
-    style = {"met": "bold green", "missed": "bold red", "void": "bold yellow", "none": "bold"}[verdict]
-    console.print(text, style=style, markup=False, highlight=False)
+    print_verdict(console, verdict, text)
 
 
 def write_report(
@@ -151,14 +137,10 @@ def write_report(
         subtitle=subtitle,
         verdict=verdict,
         verdict_text=text,
-        numbers=[[*extra, *service_rows(result)], count_rows(result)],
+        numbers=[[*extra, *result_rows(result)], count_rows(result)],
         objective_s=slo.latency_s if slo else None,
         series=series_of(run, result.duration_s),
         footer="Open loop: latency counts from the instant each request was meant to be sent, whatever became of "
         "those before it. A run in which the generator itself was late is void.",
     )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(render(report), encoding="utf-8")
-    except OSError as err:
-        raise SojournError(f"cannot write the report to {path}: {err.strerror or err}") from err
+    write_page(path, render(report))

@@ -33,6 +33,7 @@ _COMMANDS = {
     "load": ("sojourn.cli.load:load", "Drive a URL with open-loop load and measure honestly."),
     "profile": ("sojourn.cli.profile:profile", "Measure a function's service times and cold starts for simulation."),
     "workload": ("sojourn.cli.workload:workload", "Measure recorded traffic; list the kinds of arrivals."),
+    "simulate": ("sojourn.cli.simulate:simulate", "Try a function in virtual time: any traffic, policies and pool."),
     "demo": ("sojourn.cli.demo:demo", "See a real model hold its objective through a burst."),
     "doctor": ("sojourn.cli.doctor:doctor", "Check this machine for what a server needs."),
 }

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from math import isfinite
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from sojourn.cli.http_call import DEFAULT_ADMIN_URL
 from sojourn.config.quantities import read_duration_s
+from sojourn.domain.objective import SLO, parse_slo
+from sojourn.errors import ConfigurationError
+
+_BARE_DURATION = re.compile(r"\s*(\d+(\.\d*)?|\.\d+)\s*[a-zA-Zµ]+\s*")
+_Value = TypeVar("_Value")
 
 admin_url_option = click.option(
     "--admin-url",
@@ -49,3 +56,24 @@ def rate(value: Any) -> float:
     if not (rate_per_s > 0 and isfinite(rate_per_s)):
         raise click.BadParameter(f"the arrival rate must be a number of requests per second > 0, not {value!r}")
     return rate_per_s
+
+
+def parse_objective(text: str) -> SLO:
+    """Read an objective; a bare duration such as `100ms` stands for 99 % within it.
+
+    Raises:
+        ObjectiveError: The text cannot be read.
+    """
+    return parse_slo(f"99% < {text.strip()}" if _BARE_DURATION.fullmatch(text) else text)
+
+
+def read_by(read: Callable[[str], _Value]) -> Callable[[str], _Value]:
+    """A click type from a reader that raises `ConfigurationError`: what is wrong is then a usage error of that option."""
+
+    def value(text: str) -> _Value:
+        try:
+            return read(text)
+        except ConfigurationError as err:
+            raise click.BadParameter(str(err)) from err
+
+    return value

@@ -1,4 +1,4 @@
-"""What commands print: how to call this program again, and standard output when nobody reads it any more."""
+"""What commands share: how to call this program again, output nobody reads any more, targets that are no Python."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
+
+from sojourn.errors import TargetError
 
 
 def abandon_stdout() -> None:
@@ -25,3 +27,12 @@ def own_command() -> str:
     if found and Path(found).samefile(script):
         return "sojourn"
     return shlex.quote(str(script.absolute()))
+
+
+def refuse_other_files(target: str) -> None:
+    """Say at once that a file is no Python file, rather than that no module has its name."""
+    path = Path(target)
+    if (path.is_file() and path.suffix != ".py") or path.is_dir():
+        raise TargetError(f"{target}: not a Python file; give a file such as app.py or a module such as pkg.module")
+    if path.suffix == ".py" and not path.exists():
+        raise TargetError(f"{target}: there is no such file here ({Path.cwd()})")

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sojourn.cli.output import abandon_stdout
+from sojourn.cli.output import abandon_stdout, refuse_other_files
 from sojourn.config.load import FILE_NAME, default_state_dir, load_settings, unknown_variables
 from sojourn.config.objectives import with_objectives
 from sojourn.config.quantities import read_switch
 from sojourn.config.settings import SETTINGS, ServerSettings, flag_of, variable_of
 from sojourn.config.state_dir import StateDir, claim, sweep
 from sojourn.domain.function import FunctionManifest
-from sojourn.errors import ConfigurationError, TargetError
+from sojourn.errors import ConfigurationError
 from sojourn.telemetry.bridge import LoggingBridge
 from sojourn.telemetry.log import EventLog
 
@@ -64,7 +64,7 @@ def serve(target: str, config: Path | None, **flags: Any) -> int:
         settings = load_settings(flags, os.environ, config=config)
     except ConfigurationError as err:
         raise click.UsageError(str(err)) from err
-    _refuse_other_files(target)
+    refuse_other_files(target)
     event_log = EventLog(log_format=settings.log_format, log_level=settings.log_level)
     if unknown := unknown_variables(os.environ):
         event_log.warning("settings.unknown_variables", names=",".join(unknown), remedy="see sojourn serve --help")
@@ -75,15 +75,6 @@ def serve(target: str, config: Path | None, **flags: Any) -> int:
         return _run(_served(target, settings, event_log, state_dir))
     finally:
         state_dir.release()
-
-
-def _refuse_other_files(target: str) -> None:
-    """Say at once that a file is no Python file, rather than that no module has its name."""
-    path = Path(target)
-    if (path.is_file() and path.suffix != ".py") or path.is_dir():
-        raise TargetError(f"{target}: not a Python file; give a file such as app.py or a module such as pkg.module")
-    if path.suffix == ".py" and not path.exists():
-        raise TargetError(f"{target}: there is no such file here ({Path.cwd()})")
 
 
 def _claim_state_dir(settings: ServerSettings, event_log: EventLog) -> StateDir:

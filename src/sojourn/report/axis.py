@@ -55,6 +55,8 @@ def duration_text(value_s: float | None, scale_s: float | None = None) -> str:
     if value_s is None or math.isnan(value_s):
         return "n/a"
     measure_s = abs(value_s if scale_s is None else scale_s)
+    if measure_s >= 1000:
+        return f"{value_s:,.0f} s"
     if measure_s >= 1:
         return f"{value_s:.3g} s"
     if measure_s >= 1e-3 or measure_s == 0:

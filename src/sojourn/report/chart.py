@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sojourn.domain.request import Outcome
 from sojourn.report.axis import Axis, duration_text, number_text, round_top, share_text
@@ -65,7 +65,11 @@ def batch_chart(series: RunSeries, intervals: Sequence[Interval]) -> str:
 
 def batch_histogram(series: RunSeries) -> str:
     """Share of batches by size."""
-    counts = batches_by_size(series)
+    return size_histogram(batches_by_size(series))
+
+
+def size_histogram(counts: Mapping[int, float]) -> str:
+    """Share of batches by size, from how many there were of each."""
     largest, total = max(counts, default=1), sum(counts.values()) or 1.0
     width = max(1, int(round_step(largest / _BARS_MAX)))
     bars: dict[int, float] = {}

@@ -19,7 +19,7 @@ STYLE = """
   --rule: #30363d; --good: #6aa2ff; --late: #f0a640; --lost: #ff6b76; --p50: #3ecfb0; --p99: #c39bff; --fine: #56d08a; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 1000px; padding: 28px 20px 48px; background: var(--paper); color: var(--ink);
-  font: 15px/1.5 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
+  font: 15px/1.5 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; overflow-wrap: anywhere; }
 h1 { font-size: 24px; margin: 0; } h2 { font-size: 17px; margin: 0 0 2px; } p { margin: 4px 0; }
 .subtitle, figcaption, footer { color: var(--soft); font-size: 13.5px; }
 .verdict { margin: 18px 0; padding: 12px 16px; border-left: 5px solid var(--soft); background: var(--card); font-size: 17px; }

@@ -32,6 +32,7 @@ class Frame(msgspec.Struct, frozen=True):
         y_text: How its ticks are written.
         x_title: What the other axis shows.
         x_text: How its ticks are written.
+        y_ticks: Where the upward axis has ticks; none lets it choose round values.
     """
 
     x: Axis
@@ -40,6 +41,7 @@ class Frame(msgspec.Struct, frozen=True):
     y_text: Callable[[float], str]
     x_title: str = "seconds since the start"
     x_text: Callable[[float], str] = seconds_text
+    y_ticks: Sequence[float] = ()
 
     def px(self, x: float, y: float) -> Point:
         """Where a pair of values lies."""
@@ -47,7 +49,9 @@ class Frame(msgspec.Struct, frozen=True):
 
     def draw(self, label: str, *parts: str) -> str:
         """The whole plot: axes below, then the parts in order."""
-        content = axes(self.x, self.y, self.y_text, self.y_title, self.x_text, self.x_title) + "".join(parts)
+        content = axes(self.x, self.y, self.y_text, self.y_title, self.x_text, self.x_title, self.y_ticks) + "".join(
+            parts
+        )
         return svg(label, content)
 
     def line(self, points: Iterable[tuple[float, float | None]], kind: str) -> str:
@@ -121,10 +125,11 @@ def axes(
     y_title: str,
     x_text: Callable[[float], str] = seconds_text,
     x_title: str = "seconds since the start",
+    y_ticks: Sequence[float] = (),
 ) -> str:
-    """Ticks, grid and titles of a plot."""
+    """Ticks, grid and titles of a plot; without `y_ticks` they stand at round values."""
     parts = []
-    for value in y.ticks(6):
+    for value in y_ticks or y.ticks(6):
         at_px = y.px(value)
         parts.append(
             f'<line class="grid" x1="{x.from_px}" x2="{x.to_px}" y1="{at_px:.1f}" y2="{at_px:.1f}"/>'

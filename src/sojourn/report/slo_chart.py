@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from html import escape
 
 from sojourn.report.axis import Axis, duration_text, number_text, round_top, share_text
-from sojourn.slo.status import Gap, HistoryCell, SLOHistory
+from sojourn.report.heat import heat_column, heat_row, heat_rows, heat_ticks
+from sojourn.slo.status import Gap, SLOHistory
 
 WIDTH_PX, HEIGHT_PX = 920, 230
 _LEFT_PX, _RIGHT_PX, _TOP_PX, _BOTTOM_PX = 92, 14, 12, 34
 _TICKS = 7
 _LABEL_PX = 30  # half a label: one nearer to the end than this ends there
-_HEAT_ROWS_PER_DECADE = 8
-_HEAT_LEVELS = 6
 _BUDGET_DRAWN_MIN = -1.0  # a plot that reached down to -8,000 % would show nothing above 0
 _STEPS_S = (10, 30, 60, 300, 600, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86_400, 3 * 86_400, 7 * 86_400)
 
@@ -85,40 +84,17 @@ def budget_chart(history: SLOHistory) -> str:
 
 
 def heat_chart(history: SLOHistory) -> str:
-    """Latency over time: each column shows which share of its served requests took how long; darker is more."""
-    values = [latency_s for cell in history.cells for latency_s, _ in cell.latency]
+    """Latency over time: each column shows which share of its served requests took how long; stronger is more."""
     objective_s = history.objective.latency_s if history.objective else None
-    marks = [*values, *([objective_s] if objective_s else [])]
-    rows_low = math.floor(_row(min(marks, default=1e-3)))
-    rows_high = max(math.ceil(_row(max(marks, default=1.0))) + 1, rows_low + 4)
+    rows_low, rows_high = heat_rows((cell.latency for cell in history.cells), objective_s)
     x, y = _time_axis(history), Axis(rows_low, rows_high, HEIGHT_PX - _BOTTOM_PX, _TOP_PX)
     parts = [_gap_marks(history, x)]
     for cell in history.cells:
-        parts += _heat_column(cell, x, y)
+        left, right = x.px(cell.starts_at_s), x.px(cell.starts_at_s + cell.duration_s)
+        parts.append(heat_column(cell.latency, left, right, y))
     if objective_s is not None:
-        parts.append(_level(x, y.px(_row(objective_s))))
+        parts.append(_level(x, y.px(heat_row(objective_s))))
     return _svg("Latency over time", _heat_axes(x, y, rows_low, rows_high, history) + "".join(parts))
-
-
-def _heat_column(cell: HistoryCell, x: Axis, y: Axis) -> Iterable[str]:
-    counts: dict[int, int] = {}
-    for latency_s, count in cell.latency:
-        row = math.floor(_row(latency_s))
-        counts[row] = counts.get(row, 0) + count
-    total = sum(counts.values())
-    left, right = x.px(cell.starts_at_s), x.px(cell.starts_at_s + cell.duration_s)
-    for row, count in counts.items():
-        level = min(_HEAT_LEVELS, 1 + math.floor(_HEAT_LEVELS * math.sqrt(count / total)))
-        top, bottom = y.px(row + 1), y.px(row)
-        yield (
-            f'<rect class="heat h{level}" x="{left:.1f}" y="{top:.1f}" width="{max(right - left, 1):.1f}" '
-            f'height="{bottom - top + 0.3:.1f}"/>'
-        )
-
-
-def _row(latency_s: float) -> float:
-    """Height of a latency on the logarithmic scale of the heat map, in rows."""
-    return math.log10(max(latency_s, 1e-6)) * _HEAT_ROWS_PER_DECADE
 
 
 def replica_chart(history: SLOHistory) -> str:
@@ -192,13 +168,9 @@ def _axes(x: Axis, y: Axis, text: Callable[[float], str], history: SLOHistory) -
 
 
 def _heat_axes(x: Axis, y: Axis, low: int, high: int, history: SLOHistory) -> str:
-    ticks = []
-    for decade in range(math.floor(low / _HEAT_ROWS_PER_DECADE), math.ceil(high / _HEAT_ROWS_PER_DECADE) + 1):
-        for factor in (1, 2, 5):
-            value_s = factor * 10.0**decade
-            if low <= _row(value_s) <= high:
-                ticks.append((y.px(_row(value_s)), duration_text(value_s)))
-    return _grid(x, ticks) + _time_ticks(x, history)
+    return _grid(x, [(y.px(row), duration_text(value_s)) for row, value_s in heat_ticks(low, high)]) + _time_ticks(
+        x, history
+    )
 
 
 def _grid(x: Axis, ticks: Sequence[tuple[float, str]]) -> str:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from html import escape
 
 from sojourn.report.axis import duration_text, number_text, share_text
+from sojourn.report.heat import HEAT_STYLE
 from sojourn.report.page import STYLE, figure, keys, number_table
 from sojourn.report.slo_chart import attainment_chart, budget_chart, heat_chart, rate_chart, replica_chart
 from sojourn.report.slo_words import (
@@ -25,8 +26,6 @@ from sojourn.slo.status import HistoryState, SLOHistory, SLOStatus
 _STYLE_HERE = """
 .cell.good { fill: var(--good); opacity: .75; } .cell.lost { fill: var(--lost); opacity: .9; }
 .gap { fill: var(--soft); opacity: .25; } .gap.unplanned { fill: var(--late); opacity: .4; }
-.heat { fill: var(--p99); } .h1 { opacity: .12; } .h2 { opacity: .26; } .h3 { opacity: .42; } .h4 { opacity: .6; }
-.h5 { opacity: .8; } .h6 { opacity: 1; }
 .bars { margin: 8px 0 0; } .bars div { display: flex; align-items: center; gap: 10px; margin: 4px 0; }
 .bars .track { flex: 0 0 220px; height: 12px; background: var(--card); border-radius: 3px; overflow: hidden; }
 .bars .fill { height: 100%; background: var(--lost); }
@@ -48,7 +47,7 @@ def render(objectives: Sequence[tuple[SLOStatus, SLOHistory]]) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"/>'
-        f"<title>{escape(title)}</title><style>{STYLE}{_STYLE_HERE}</style></head><body>\n"
+        f"<title>{escape(title)}</title><style>{STYLE}{HEAT_STYLE}{_STYLE_HERE}</style></head><body>\n"
         f'<h1>{escape(title)}</h1><p class="subtitle">as of {escape(at)}</p>\n'
         f"{sections or '<p>No function is deployed.</p>'}\n"
         "<footer>Counts are exact. Latencies come from a histogram with a relative error of at most 1.083 %. Times are UTC."
@@ -162,7 +161,7 @@ def _figures(status: SLOStatus, history: SLOHistory) -> list[str]:
     found += [
         figure(
             "Latency",
-            keys([("p99", "share of served requests; darker is more")]) + objective + gaps,
+            keys([("p99", "share of served requests; stronger is more")]) + objective + gaps,
             heat_chart(history),
         ),
         figure(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from math import inf
 from random import Random
 
@@ -23,6 +24,8 @@ from sojourn.sim.replica import ModelledService
 from sojourn.sim.summary import RunSummary, sum_of, summary_of
 from sojourn.sim.timeline import Timeline
 from sojourn.workload.spec import ArrivalSpec
+from sojourn.workload.trace import Trace
+from sojourn.workload.trace_file import ONLY_FUNCTION
 
 _TIMELINE_CELLS = 200
 _TELL_EVERY = 5000  # arrivals between two signs of progress
@@ -35,8 +38,9 @@ class Traffic(msgspec.Struct, frozen=True):
 
     Args:
         spec: Their kind.
-        rate_per_s: Mean arrival rate; None where the kind brings its own.
-        stream: Which function of a trace with several; empty if there is only one.
+        rate_per_s: Mean arrival rate; None where the kind brings its own. Of a trace with several functions it is the
+            rate of all together.
+        stream: Which function of a trace with several; empty takes all of them as one.
     """
 
     spec: ArrivalSpec
@@ -44,10 +48,59 @@ class Traffic(msgspec.Struct, frozen=True):
     stream: str = ""
 
     def instants(self, duration_s: float, rng: Random) -> Iterator[float]:
-        """When requests arrive, in seconds from the start, ascending."""
-        if self.stream:
-            raise ConfigurationError("a stream of a trace")
-        return self.spec.times(self.rate_per_s, duration_s, rng)
+        """When requests arrive, in seconds from the start, ascending.
+
+        Raises:
+            ConfigurationError: A rate is missing or out of range, or the trace has no such function.
+        """
+        if not self.stream:
+            return self.spec.times(self.rate_per_s, duration_s, rng)
+        by_function = self.spec.by_function(self.rate_per_s, duration_s, rng)
+        if self.stream not in by_function:
+            raise ConfigurationError(f"the trace has no function {self.stream!r}, only {', '.join(by_function)}")
+        return by_function[self.stream]
+
+    def requests_expected(self, duration_s: float, rng: Random, *, looked_at: int = 100_000) -> float:
+        """About how many requests arrive; exact if there are few.
+
+        Args:
+            duration_s: Length of the arrivals, in seconds, > 0.
+            rng: Source of chance.
+            looked_at: Arrivals drawn at most to find out, >= 1; beyond them the mean rate is taken.
+        """
+        if self.rate_per_s is not None and not self.stream and self.spec.trace is None:
+            most = self.rate_per_s * duration_s
+            if most > looked_at:
+                return most
+        count, last_s = 0, 0.0
+        for at_s in islice(self.instants(duration_s, rng), looked_at):
+            count, last_s = count + 1, at_s
+        return float(count) if count < looked_at else count * max(duration_s / max(last_s, 1e-9), 1.0)
+
+
+def streams_of(spec: ArrivalSpec, rate_per_s: float | None, rng: Random) -> tuple[dict[str, Traffic], float | None]:
+    """The traffic of each function of a trace by name, ready to be played, and the trace's length in seconds.
+
+    Functions without a request are left out. Arrivals that are generated are one stream, `all`, without a length.
+
+    Args:
+        spec: What is played.
+        rate_per_s: Mean rate of all together; None as recorded.
+        rng: Chance for what is left out or repeated to reach it.
+
+    Raises:
+        ConfigurationError: The rate is out of range, or nothing would be left of the trace.
+    """
+    if spec.trace is None:
+        return {ONLY_FUNCTION: Traffic(spec, rate_per_s)}, None
+    played = spec.played(spec.trace, rate_per_s, rng)
+    values = {**spec.values, "share": 1.0}  # it is done
+    streams = {
+        name: Traffic(ArrivalSpec(spec.kind, values, Trace({name: recorded}, played.duration_s)))
+        for name, recorded in played.functions.items()
+        if recorded.requests
+    }
+    return streams, played.duration_s
 
 
 class SimulatedFunction(msgspec.Struct, frozen=True, kw_only=True):

@@ -56,7 +56,7 @@ class ArrivalSpec(msgspec.Struct, frozen=True):
         if self.trace is None:
             return self._generated(rate_per_s, duration_s, rng)
         check_duration(duration_s)
-        ready = self._scaled(self.trace, rate_per_s, rng)
+        ready = self.played(self.trace, rate_per_s, rng)
         times = ready.times(rng, within=self.values["within"], burst_s=self.values["burst"])
         return _until(duration_s, times)
 
@@ -65,7 +65,7 @@ class ArrivalSpec(msgspec.Struct, frozen=True):
         if self.trace is None:
             return {ONLY_FUNCTION: self._generated(rate_per_s, duration_s, rng)}
         check_duration(duration_s)
-        ready = self._scaled(self.trace, rate_per_s, rng)
+        ready = self.played(self.trace, rate_per_s, rng)
         by_function = ready.by_function(rng, within=self.values["within"], burst_s=self.values["burst"])
         return {name: _until(duration_s, times) for name, times in by_function.items()}
 
@@ -84,7 +84,8 @@ class ArrivalSpec(msgspec.Struct, frozen=True):
             raise ConfigurationError(f"arrivals {self.kind!r} need a rate in requests per second")
         return build(self.values, rate, duration_s, rng)
 
-    def _scaled(self, trace: Trace, rate_per_s: float | None, rng: Random) -> Trace:
+    def played(self, trace: Trace, rate_per_s: float | None, rng: Random) -> Trace:
+        """A trace as this text plays it: thinned or repeated, and brought to a rate if one is given; see `times`."""
         if self.values["share"] != 1:
             trace = trace.scaled(self.values["share"], rng)
         if rate_per_s is None:

@@ -9,8 +9,9 @@ import threading
 import pytest
 import uvloop
 
-from sojourn.cli.load import parse_objective, read_bodies
+from sojourn.cli.load import read_bodies
 from sojourn.cli.main import run
+from sojourn.cli.options import parse_objective
 from sojourn.errors import ConfigurationError, ObjectiveError
 
 

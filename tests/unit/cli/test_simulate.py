@@ -1,0 +1,435 @@
+"""`sojourn simulate`: what it prints, writes and exits with; what it refuses, and how it is interrupted."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+
+import msgspec
+import pytest
+
+from sojourn.cli.main import run
+from sojourn.cli.simulate_estimate import estimate, expected_requests, long_text
+from sojourn.config.profile import BatchTimes, ColdStarts, Machine, Profile, StartPhases, ThreadProfile
+from sojourn.config.profile_file import write_profile
+from sojourn.domain.function import FunctionSettings
+from sojourn.sim.replica import ModelledService
+from sojourn.sim.scenario import Scenario, SimulatedFunction, Traffic
+from sojourn.workload.spec import parse_arrivals
+
+MODEL = ["--model", "0.0005,0.005", "--cold-start", "100ms"]
+SHORT = [*MODEL, "--rate", "200", "--duration", "2"]
+APP = """
+import sojourn
+
+@sojourn.function(slo="99% < 80ms", max_batch_size=16, batching="latency")
+def first(items: list[int]) -> list[int]:
+    return items
+
+@sojourn.function(slo="90% < 1s", min_replicas=1)
+def second(items: list[int]) -> list[int]:
+    return items
+"""
+
+
+@pytest.fixture
+def app(tmp_path):
+    """A file with two functions."""
+    path = tmp_path / "app.py"
+    path.write_text(APP)
+    return str(path)
+
+
+@pytest.fixture
+def profile(tmp_path):
+    """A file with what was measured of `first`."""
+    rows = [
+        BatchTimes(size=size, samples=50, mean_s=mean_s, p50_s=mean_s, p95_s=1.2 * mean_s, p99_s=1.5 * mean_s)
+        for size, mean_s in ((1, 0.006), (8, 0.009), (16, 0.013))
+    ]
+    threads = ThreadProfile(
+        threads=1,
+        alpha_s=0.0005,
+        beta_s=0.0055,
+        sigma=0.1,
+        sigma_within=0.1,
+        ratio_quantiles=[0.8 + 0.004 * step for step in range(101)],
+        overhead_s=0.0002,
+        sizes=rows,
+    )
+    measured = Profile(
+        name="first",
+        revision="r1",
+        slo="99% < 80ms",
+        max_batch_size=16,
+        machine=Machine(cores=2.0),
+        by_threads=[threads],
+        cold_starts=ColdStarts(first=[StartPhases(spawn_s=0.1, import_s=0.2, load_s=0.3, warmup_s=0.1)]),
+    )
+    path = tmp_path / "first.profile.json"
+    write_profile(path, measured)
+    return str(path)
+
+
+def simulated(capsys, *arguments, code=0):
+    """What a run says as JSON."""
+    assert run(["simulate", *arguments, "--json"]) == code
+    return json.loads(capsys.readouterr().out)
+
+
+# ---- what it says
+
+
+def test_json_has_the_shared_keys_and_those_of_a_simulation(capsys):
+    """One line of JSON, nothing else; each function has its own numbers and its policies in text."""
+    told = simulated(capsys, *SHORT, "--slo", "500ms", "--batching", "fixed:size=4,wait=2ms", "--replicas", "2")
+    assert told["sent"] == sum(told["outcomes"].values()) > 300
+    assert set(told["outcomes"]) == {"served", "failed", "shed", "expired", "cancelled"}
+    assert set(told["latency_s"]) == {"p50", "p90", "p99", "p999", "max"}
+    assert told["objective_met"] is True
+    assert told["replicas_max"] == told["cold_starts"] == 2
+    assert told["partial"] is False
+    assert told["seed"] == 1
+    (only,) = told["functions"].values()
+    assert only["batching"] == "fixed:size=4,wait=2ms"
+    assert only["scaling"] == "fixed:replicas=2"
+    assert only["decisions"][0]["after"] >= 1
+    assert only["sent"] == told["sent"]
+
+
+def test_the_same_seed_gives_the_same_run(capsys):
+    """All but the time it took."""
+    runs = [simulated(capsys, *SHORT, "--slo", "500ms", "--seed", seed) for seed in ("3", "3", "4")]
+    for told in runs:
+        told.pop("wall_s")
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_an_objective_met_an_objective_missed_and_none(capsys):
+    """Exit 0, 3 and 0, with the verdict in words, why it scaled, and how the pool was used."""
+    assert run(["simulate", *SHORT, "--slo", "60s"]) == 0
+    said = capsys.readouterr().out
+    assert "was met" in said
+    assert "why it scaled" in said
+    assert "utilization" in said
+    assert run(["simulate", *SHORT, "--slo", "10us"]) == 3
+    assert "was missed" in capsys.readouterr().out
+    assert run(["simulate", *SHORT]) == 0
+    assert "requests were served" in capsys.readouterr().out
+
+
+def test_nothing_sent_is_an_error_that_says_why(capsys):
+    """No arrival after the transient."""
+    arguments = [*MODEL, "--arrivals", "constant", "--rate", "1", "--duration", "2", "--transient", "1.5"]
+    assert run(["simulate", *arguments, "--slo", "1s"]) == 1
+    assert "Nothing was sent" in capsys.readouterr().out
+
+
+def test_the_report_is_written_where_told(capsys, tmp_path):
+    """Its folder is made; a place that cannot be written is an error that names it."""
+    path = tmp_path / "new" / "report.html"
+    assert run(["simulate", *SHORT, "--slo", "1s", "--html", str(path)]) == 0
+    page = path.read_text()
+    assert page.count("<svg") == 8
+    assert "Objective 99% &lt; 1s was met" in page
+    assert run(["simulate", *SHORT, "--html", str(tmp_path)]) == 1
+    assert str(tmp_path) in capsys.readouterr().err
+
+
+def test_starts_that_take_no_time_are_pointed_out(capsys):
+    """Whoever gives a model without a cold start is told what that means."""
+    told = simulated(capsys, "--model", "0.001,0", "--rate", "50", "--duration", "1")
+    assert any("--cold-start" in note for note in told["notes"])
+    assert simulated(capsys, *SHORT)["notes"] == []
+
+
+# ---- where functions, service times and traffic come from
+
+
+def test_functions_of_a_file_keep_their_options(capsys, app):
+    """The file is read by a process of its own; what is given here replaces its options."""
+    told = simulated(capsys, app, *SHORT, "--transient", "1")
+    assert set(told["functions"]) == {"first", "second"}
+    assert told["functions"]["first"]["slo"] == "99% < 80ms"
+    assert told["functions"]["first"]["batching"] == "latency"
+    assert told["functions"]["first"]["max_batch_size"] == 16
+    changed = simulated(capsys, app, *SHORT, "--function", "second", "--slo", "p90 < 2s", "--max-batch-size", "4")
+    (only,) = changed["functions"].values()
+    assert only["slo"] == "90% < 2s"
+    assert only["max_batch_size"] == 4
+
+
+def test_each_function_may_have_its_own_rate(capsys, app):
+    """One rate for all, another for one of them."""
+    rates = ["--rate", "50", "--rate", "second=300", "--arrivals", "constant"]
+    told = simulated(capsys, app, *MODEL, *rates, "--slo", "2s", "--duration", "2")
+    assert told["functions"]["first"]["sent"] == 100
+    assert told["functions"]["second"]["sent"] == 600
+
+
+def test_a_profile_alone_and_a_profile_with_its_file(capsys, app, profile):
+    """It brings name, objective, largest batch, times and cold start; without it the file lacks service times."""
+    told = simulated(capsys, "--profile", profile, "--rate", "100", "--duration", "5", code=3)
+    (only,) = told["functions"].values()
+    assert told["functions"]["first"] is only
+    assert only["slo"] == "99% < 80ms"
+    assert only["latency_s"]["max"] == pytest.approx(0.7, abs=0.1)  # the first one waits for the cold start
+    assert only["latency_s"]["p50"] > 0.006
+    simulated(capsys, app, "--function", "first", "--profile", profile, "--rate", "20", "--duration", "2", code=3)
+    assert run(["simulate", app, "--profile", profile, "--rate", "20"]) == 2
+    told = capsys.readouterr().err
+    assert "no service times for second" in told
+    assert "sojourn profile" in told
+    assert "--model" in told
+
+
+def test_a_trace_of_many_functions_simulates_each(capsys, tmp_path):
+    """Their names become names of functions; those without requests are left out; a rate is that of all together."""
+    path = tmp_path / "trace.csv"
+    path.write_text("func,trigger,1,2,3\nF_A,http,30,0,60\nF_B,timer,6,6,6\nF_C,http,0,0,0\n")
+    told = simulated(capsys, *MODEL, "--slo", "1s", "--arrivals", f"trace:{path}")
+    assert {name: one["sent"] for name, one in told["functions"].items()} == {"f-a": 90, "f-b": 18}
+    assert told["duration_s"] == pytest.approx(180, abs=20)
+    faster = simulated(capsys, *MODEL, "--slo", "1s", "--arrivals", f"trace:{path}", "--rate", "6")
+    assert {name: one["sent"] for name, one in faster["functions"].items()} == {"f-a": 90, "f-b": 18}
+    assert faster["duration_s"] == pytest.approx(18, abs=2)
+    more = simulated(capsys, *MODEL, "--slo", "1s", "--arrivals", f"trace:{path},scale=rate", "--rate", "6")
+    assert more["sent"] == pytest.approx(6 * 180, rel=0.1)
+
+
+def test_a_trace_is_matched_with_the_functions_of_a_file(capsys, tmp_path, app):
+    """By name; what has no counterpart is told."""
+    path = tmp_path / "trace.csv"
+    path.write_text("t_s,function\n0.1,first\n0.2,other\n0.9,first\n")
+    told = simulated(capsys, app, *MODEL, "--slo", "2s", "--arrivals", f"trace:{path}")
+    assert {name: one["sent"] for name, one in told["functions"].items()} == {"first": 2}
+    assert any("second" in note for note in told["notes"])
+    assert any("other" in note for note in told["notes"])
+    path.write_text("t_s,function\n0.1,a\n0.2,b\n")
+    assert run(["simulate", app, *MODEL, "--arrivals", f"trace:{path}"]) == 2
+    assert "no function of the trace" in capsys.readouterr().err
+
+
+def test_a_pool_and_machines_bound_the_replicas(capsys):
+    """Three cores hold three replicas, two machines of one core two."""
+    heavy = ["--model", "0.05,0.05", "--slo", "1s", "--rate", "100", "--duration", "5", "--cold-start", "100ms"]
+    assert simulated(capsys, *heavy, "--cpus", "3", code=3)["replicas_max"] == 3
+    assert simulated(capsys, *heavy, "--machines", "2", "--cpus-per-machine", "1", code=3)["replicas_max"] == 2
+
+
+# ---- bad input
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        ([], 2, ["nothing to simulate", "--model", "--profile", "sojourn profile"]),
+        (["--rate", "5"], 2, ["nothing to simulate"]),
+        ([*MODEL], 2, ["--rate 200"]),
+        ([*MODEL, "--rate", "-5"], 2, ["arrival rate"]),
+        ([*MODEL, "--rate", "nan"], 2, ["arrival rate"]),
+        ([*MODEL, "--rate", "5", "--rate", "6"], 2, ["one rate for all"]),
+        ([*MODEL, "--rate", "nobody=5"], 2, ["no such function", "model"]),
+        (["--model", "1"], 2, ["ALPHA,BETA"]),
+        (["--model", "0.1,-0.1"], 2, [">= 0", "beta_s"]),
+        (["--model", "0,0"], 2, ["must take some time"]),
+        (["--model", "nan,1"], 2, ["ALPHA,BETA"]),
+        ([*SHORT, "--slo", "fast"], 2, ["column"]),
+        ([*SHORT, "--batching", "fixd"], 2, ["did you mean 'fixed'", "mlproxy"]),
+        ([*SHORT, "--scaling", "hpa"], 2, ["unknown scaling policy", "utilization"]),
+        ([*SHORT, "--keepalive", "none"], 2, ["unknown keep-alive policy", "adaptive"]),
+        ([*SHORT, "--batching", "fixed:size=0"], 2, ["size must be >= 1"]),
+        ([*SHORT, "--replicas", "2", "--scaling", "slo"], 2, ["give one of them"]),
+        ([*SHORT, "--min-replicas", "3", "--max-replicas", "2"], 2, ["max_replicas"]),
+        ([*SHORT, "--replicas", "5", "--cpus", "2"], 2, ["cpus=5", "pool"]),
+        ([*SHORT, "--machines", "2"], 2, ["--cpus-per-machine"]),
+        ([*SHORT, "--machines", "2", "--cpus-per-machine", "1", "--cpus", "4"], 2, ["not both"]),
+        ([*SHORT, "--cpus-per-machine", "1"], 2, ["--machines"]),
+        ([*SHORT, "--threads", "2", "--function", "x"], 2, ["--threads", "--function"]),
+        ([*SHORT, "--duration", "-1"], 2, ["duration"]),
+        ([*SHORT, "--duration", "500d"], 2, ["366d"]),
+        ([*SHORT, "--transient", "2"], 2, ["shorter than the run"]),
+        ([*SHORT, "--arrivals", "sometimes"], 2, ["poisson"]),
+        ([*SHORT, "--arrivals", "trace:/nowhere.csv"], 2, ["/nowhere.csv"]),
+        ([*SHORT, "--profile", "/nowhere.json"], 2, ["/nowhere.json"]),
+        (["/nowhere.py", *SHORT], 1, ["/nowhere.py"]),
+        (["/etc/hostname", *SHORT], 1, ["not a Python file"]),
+        ([*MODEL, "--rate", "1e9", "--duration", "1h"], 1, ["too large", "GiB", "share"]),
+    ],
+)
+def test_bad_input_is_refused_with_what_to_do(capsys, arguments, code, told):
+    """No traceback, nothing on standard output."""
+    assert run(["simulate", *arguments]) == code
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "Traceback" not in said.err
+    for part in told:
+        assert part in " ".join(said.err.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "no rows"),
+        ("t_s\n1\nsoon\n", "row 3, column t_s"),
+        ("t_s\n5\n1\n", "row 3"),
+        ("t_s\n-5\n1\n", "row 2"),
+        ("f,1,2\na,3,-4\n", "row 2"),
+    ],
+)
+def test_a_broken_trace_is_refused_by_row_and_column(capsys, tmp_path, text, told):
+    """Empty, not a number, not in order, negative."""
+    path = tmp_path / "trace.csv"
+    path.write_text(text)
+    assert run(["simulate", *MODEL, "--arrivals", f"trace:{path}"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert str(path) in said
+    assert told in said
+
+
+# ---- how long it will take
+
+
+def scenario(rate_per_s, duration_s, functions=1, arrivals="poisson"):
+    return Scenario(
+        functions=tuple(
+            SimulatedFunction(
+                settings=FunctionSettings(name=f"f{number}"),
+                service=ModelledService(0.0005, 0.005),
+                traffic=Traffic(parse_arrivals(arrivals), rate_per_s),
+            )
+            for number in range(functions)
+        ),
+        duration_s=duration_s,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "rate_per_s", "duration_s"),
+    [("poisson", 10.0, 100.0), ("constant", 1e9, 3600.0), ("flash", 1e4, 600.0), ("timer", 0.01, 1000.0)],
+)
+def test_requests_are_estimated(arrivals, rate_per_s, duration_s):
+    """Within a tenth of what the rate says, however many there are."""
+    expected = expected_requests(scenario(rate_per_s, duration_s, arrivals=arrivals))
+    assert expected == pytest.approx(rate_per_s * duration_s, rel=0.1)
+
+
+def test_a_small_run_is_not_measured_and_a_large_one_is():
+    """The clock moves a millisecond at each look: the first requests tell how long the rest takes."""
+    assert estimate(scenario(100.0, 10.0)).time_s == 0.0
+    ticks = iter(step / 1000 for step in range(100_000))
+    large = estimate(scenario(1000.0, 36_000.0), clock=lambda: next(ticks))
+    assert large.requests == pytest.approx(3.6e7)
+    assert large.requests_per_s is not None
+    assert large.time_s == pytest.approx(large.requests / large.requests_per_s)
+    assert large.memory_bytes > 1e9
+    assert "36,000,000 requests" in large.text()
+
+
+def test_a_run_whose_beginning_takes_long_is_not_waited_for():
+    """A clock that runs away: after a few seconds the look ahead ends, and says that it does not know."""
+    ticks = iter(10.0 * step for step in range(1000))
+    unknown = estimate(scenario(1000.0, 36_000.0), clock=lambda: next(ticks))
+    assert "an unknown time" in unknown.text()
+    assert next(ticks) < 100
+
+
+def test_sparse_traffic_is_estimated_by_time():
+    """Few requests over days: a hundredth of the time tells of the rest."""
+    ticks = iter(step / 1000 for step in range(1_000_000))
+    sparse = estimate(scenario(1e-4, 3e6), clock=lambda: next(ticks))
+    assert sparse.requests_per_s is None
+    assert 0 < sparse.time_s < 1e6
+
+
+@pytest.mark.parametrize(
+    ("value_s", "text"), [(40.0, "40 seconds"), (600.0, "10 minutes"), (1e4, "2.8 hours"), (1e10, "320 years")]
+)
+def test_long_times_are_told_roughly(value_s, text):
+    """In the unit that suits them."""
+    assert long_text(value_s) == text
+
+
+HOURS = [*MODEL, "--slo", "50ms", "--rate", "1500", "--duration", "3h"]  # minutes of work on any machine
+
+
+def test_hours_of_work_are_not_begun_unasked(capsys, monkeypatch):
+    """Without a terminal there is nobody to ask: the estimate is told, and what to say."""
+    monkeypatch.setattr("sys.stdin", io.StringIO())  # also where the tests themselves have a terminal
+    assert run(["simulate", *HOURS]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "16,200,000 requests" in said
+    assert "minutes" in said
+    assert "--yes" in said
+
+
+class Terminal:
+    """`sojourn simulate` with a terminal for its standard input and error."""
+
+    def __init__(self, *arguments):
+        self._master, slave = pty.openpty()
+        self.seen = b""
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "sojourn.cli.main", "simulate", *arguments],
+            stdin=slave,
+            stderr=slave,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "TERM": "xterm"},
+        )
+        os.close(slave)
+
+    def wait_for(self, text, count=1):
+        while self.seen.count(text) < count:
+            self.seen += os.read(self._master, 4096)
+
+    def type(self, text):
+        os.write(self._master, text)
+
+    def end(self):
+        out = self.process.stdout.read()
+        code = self.process.wait(60)
+        self.process.stdout.close()
+        os.close(self._master)
+        return code, out
+
+
+def test_an_interrupted_run_keeps_what_it_has():
+    """Asked, agreed, watched, interrupted: the partial numbers are printed and marked, exit 130."""
+    terminal = Terminal(*HOURS, "--json")
+    terminal.wait_for(b"[y/N]")
+    terminal.type(b"y\n")
+    terminal.wait_for(b"requests/s", 3)
+    terminal.process.send_signal(signal.SIGINT)
+    code, out = terminal.end()
+    assert code == 130
+    told = json.loads(out)
+    assert told["partial"] is True
+    assert told["sent"] > 0
+    assert told["duration_s"] < 3 * 3600
+    assert told["rate_per_s"] == pytest.approx(1500, rel=0.2)
+    assert any("partial" in note for note in told["notes"])
+    assert b"of 10,800 s" in terminal.seen
+
+
+def test_a_no_is_a_no():
+    """Nothing is simulated, exit 1."""
+    terminal = Terminal(*HOURS)
+    terminal.wait_for(b"[y/N]")
+    terminal.type(b"n\n")
+    terminal.wait_for(b"nothing was simulated")
+    code, out = terminal.end()
+    assert code == 1
+    assert out == b""
+
+
+def test_a_run_without_a_single_answer_is_still_json(capsys):
+    """What is not known is null, never a number that JSON does not have; exit 1 says why on standard error."""
+    assert run(["simulate", "--model", "0.001,500", "--slo", "10ms", "--rate", "2", "--duration", "2", "--json"]) == 1
+    said = capsys.readouterr()
+    assert msgspec.json.decode(said.out)["latency_s"]["p50"] is None
+    assert "Nothing was served" in said.err
