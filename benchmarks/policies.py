@@ -43,6 +43,7 @@ BURST_LOAD, BURST_ON_SHARE, BURST_PERIOD_S = 0.6, 1 / 3, 1.0  # so the bursts co
 QUICK_LOADS = (0.6, 0.9, 1.1, 2.0)
 TRANSIENT_S = 5.0
 WORKERS = 2
+BEHIND = 0.03  # of the best policy of a regime: what is worth a line of its own
 LIVE_ATTEMPTS_MAX = 4
 
 
@@ -141,13 +142,13 @@ def live(cell: Cell, policy: str, duration_s: float, seed: int) -> float | None:
     return None
 
 
-def measure(regimes: list[Cell], duration_s: float, seeds: int) -> dict[Cell, dict[str, float]]:
+def measure(regimes: list[Cell], duration_s: float, seeds: int, workers: int) -> dict[Cell, dict[str, float]]:
     """Mean share over the seeds, by regime and policy."""
     tasks = [
         (cell, policy, duration_s, seed) for cell, policy, seed in product(regimes, BATCHING_BY_NAME, range(seeds))
     ]
     shares: dict[Cell, dict[str, list[float]]] = {cell: {name: [] for name in BATCHING_BY_NAME} for cell in regimes}
-    with ProcessPoolExecutor(WORKERS) as pool:
+    with ProcessPoolExecutor(workers) as pool:
         for number, (task, share) in enumerate(zip(tasks, pool.map(simulated, tasks, chunksize=1), strict=True), 1):
             shares[task[0]][task[1]].append(share)
             if number % (len(tasks) // 10 or 1) == 0:
@@ -174,6 +175,22 @@ def print_shares(shares: dict[Cell, dict[str, float]]) -> None:
     harness.print_table(["", *(f"{name} " for name in relative)], rows)
 
 
+def print_default(shares: dict[Cell, dict[str, float]]) -> list[dict[str, object]]:
+    """Where the default is more than 3 % behind the best of a regime, and its goodput past saturation."""
+    behind = []
+    for cell, row in shares.items():
+        best = max(row, key=row.__getitem__)
+        if row["slo"] < (1 - BEHIND) * row[best]:
+            behind.append({**cell._asdict(), "slo": row["slo"], "best": best, "share_in_time": row[best]})
+    print(f"\nslo is more than {BEHIND:.0%} behind the best in {len(behind)} of {len(shares)} regimes")
+    for place in behind:
+        print("  " + ", ".join(f"{name} {value}" for name, value in place.items()))
+    goodputs = {(*cell[:3], f"{cell.load:g}"): row["slo"] * cell.load for cell, row in shares.items() if cell.load >= 2}
+    told = ", ".join(f"{' '.join(map(str, place[:3]))}: {share:.3f}" for place, share in goodputs.items())
+    print(f"slo's goodput at twice the capacity, as a share of capacity (by model, replicas, noise): {told}")
+    return behind
+
+
 def spot_check(duration_s: float) -> list[dict[str, object]]:
     """Simulated and live shares of a few cells, printed and returned."""
     harness.pin_this_process()
@@ -193,6 +210,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one seed, short runs, fewer loads: about a minute")
     parser.add_argument("--duration", type=float, default=30.0, help="virtual seconds of each run that count")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each cell")
+    parser.add_argument("--workers", type=int, default=WORKERS, help="processes that simulate")
     parser.add_argument("--live", action="store_true", help="also run a few cells against a real server")
     parser.add_argument("--live-only", action="store_true", help="nothing but the cells against a real server")
     parser.add_argument("--keep", action="store_true", help="write into benchmarks/results instead of results/local")
@@ -200,10 +218,11 @@ def main() -> None:
     duration_s, seeds, loads = (8.0, 1, QUICK_LOADS) if options.quick else (options.duration, options.seeds, LOADS)
     results: dict[str, object] = {"objective": str(OBJECTIVE), "duration_s": duration_s, "seeds": seeds}
     if not options.live_only:
-        shares = measure(cells(loads), duration_s, seeds)
+        shares = measure(cells(loads), duration_s, seeds, options.workers)
         print_shares(shares)
         results["shares"] = [{**cell._asdict(), "share_in_time": row} for cell, row in shares.items()]
         results["relative_to_best"] = relative_to_best(shares)
+        results["default_behind"] = print_default(shares)
     if options.live or options.live_only:
         results["live"] = spot_check(duration_s)
     name = "policies-live" if options.live_only else "policies"  # the shares of all cells are not to be lost

@@ -19,7 +19,7 @@ from sojourn.domain.request import Fault, Outcome
 from sojourn.policy.batching.catalogue import batching_policy
 
 SPECS = [
-    *(BATCHING_BY_NAME[name] for name in ("slo", "latency", "none", "fixed", "window")),
+    *(BATCHING_BY_NAME[name] for name in ("slo", "need", "latency", "none", "fixed", "window")),
     Fixed(size=3, wait_s=0.02),
 ]
 specs = st.sampled_from(SPECS)

@@ -41,8 +41,8 @@ from sojourn.estimate.rate import EventRate
 from sojourn.estimate.service_time import ServiceTimeModel
 from sojourn.policy.batching.port import BatchingPolicy, BatchingView, Send
 
-_RATE_WINDOW_S = 1.0
 _RATE_KEPT_S = 2.0
+_RATE_CELLS = 80  # fine enough for windows of a tenth of a second
 _LATE_WAKE_S = 0.05  # woken later than this, the server itself was stalled, not the replica
 _ROUNDS_MAX = 10_000  # of one dispatch; more means that a policy makes no progress
 
@@ -69,7 +69,7 @@ class Dispatcher:
         self.model = model or ServiceTimeModel(settings.largest_batch)
         self._policy = policy
         self._promises = Promises(settings)
-        self._rate = EventRate(_RATE_KEPT_S, cells=20)
+        self._rate = EventRate(_RATE_KEPT_S, _RATE_CELLS)
         self._backlog = Backlog(heeds_deadlines=policy.heeds_deadlines)
         self._leases = Leases()
         self._cold_clock = ColdClock()
@@ -92,7 +92,7 @@ class Dispatcher:
             queue=self._backlog.on_time.entries,
             late=self._backlog.late.entries,
             replicas=1,
-            arrivals_per_s=0.0,
+            arrivals=self._rate,
             model=self.model,
             latency_s=objective_s,
             largest_batch=settings.largest_batch,
@@ -254,7 +254,6 @@ class Dispatcher:
             view = self._view
             view.now_s = now_s
             view.replicas = leases.slots
-            view.arrivals_per_s = self._rate.per_s(now_s, _RATE_WINDOW_S)
             answer = self._policy.decide(view)
             if answer.sacrifice:
                 self._give_up(answer.sacrifice, now_s, actions)

@@ -14,6 +14,10 @@ class SLOBatching(msgspec.Struct, frozen=True, tag="slo", forbid_unknown_fields=
     """Learn the batch size from the objective and the measured service times (the default)."""
 
 
+class Need(msgspec.Struct, frozen=True, tag="need", forbid_unknown_fields=True):
+    """Batches as large as the arrival rate of the last second needs them; the default's plainer predecessor."""
+
+
 class LatencyBatching(msgspec.Struct, frozen=True, tag="latency", forbid_unknown_fields=True):
     """Always eager: whatever is queued goes as soon as a replica is free."""
 
@@ -111,7 +115,7 @@ def _check_adaptation(spec: AIMD | MLProxy, increase: int, decrease: float, targ
         raise ConfigurationError(f"{spec}: increase must be >= 1, decrease in (0, 1) and target in (0, 1]")
 
 
-BatchingSpec = SLOBatching | LatencyBatching | NoBatching | Fixed | Window | Consolidate | AIMD | MLProxy
+BatchingSpec = SLOBatching | Need | LatencyBatching | NoBatching | Fixed | Window | Consolidate | AIMD | MLProxy
 
 BATCHING_BY_NAME: dict[str, BatchingSpec] = {
     "slo": SLOBatching(),
@@ -119,6 +123,7 @@ BATCHING_BY_NAME: dict[str, BatchingSpec] = {
     "none": NoBatching(),
     "fixed": Fixed(size=8),
     "window": Window(),
+    "need": Need(),
     "consolidate": Consolidate(),
     "aimd": AIMD(),
     "mlproxy": MLProxy(),

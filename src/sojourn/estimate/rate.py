@@ -48,9 +48,10 @@ class EventRate:
         if taken == cells:
             total = sum(self._counts)
         else:
-            total = 0
-            for back in range(taken):
-                total += self._counts[(cell - back) % cells]
+            newest = cell % cells + 1
+            total = sum(self._counts[max(newest - taken, 0) : newest])
+            if taken > newest:
+                total += sum(self._counts[newest - taken :])
         covered_s = (taken - 1) * self._cell_s + now_s - cell * self._cell_s
         return total / max(min(covered_s, now_s - self._first_at_s), self._cell_s)
 

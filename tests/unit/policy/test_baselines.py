@@ -1,4 +1,4 @@
-"""The baselines `consolidate`, `aimd` and `mlproxy`: what each answers, and what holds for all of them."""
+"""The baselines `need`, `consolidate`, `aimd` and `mlproxy`: what each answers, and what holds for all of them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from sojourn.core.dispatcher import QueueBounds
 from sojourn.domain.policy import AIMD, BATCHING_BY_NAME, Consolidate, MLProxy
 from sojourn.domain.request import Outcome
 from sojourn.errors import ConfigurationError
+from sojourn.estimate.rate import EventRate
 from sojourn.estimate.service_time import ServiceTimeModel
 from sojourn.policy.batching.aimd import BatchCap
 from sojourn.policy.batching.catalogue import batching_policy
 from sojourn.policy.batching.port import BatchingView, Send, Wait
 
-NAMES = ("consolidate", "aimd", "mlproxy")
+NAMES = ("need", "consolidate", "aimd", "mlproxy")
 SERVICE_S = 0.010  # of a modelled replica, whatever the batch
 
 
@@ -47,7 +48,7 @@ def view(deadlines_s, *, now_s=10.0, late=0, replicas=1, model=None, latency_s=0
         queue=queue,
         late=late_lane,
         replicas=replicas,
-        arrivals_per_s=10.0,
+        arrivals=EventRate(2.0),
         model=model or learnt(),
         latency_s=latency_s,
         largest_batch=32,

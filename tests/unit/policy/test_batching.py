@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from math import exp
+from random import Random
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sojourn.domain.policy import BATCHING_BY_NAME, Fixed, Window
+from sojourn.estimate.rate import EventRate
 from sojourn.estimate.service_time import ServiceTimeModel
 from sojourn.policy.batching.catalogue import batching_policy
 from sojourn.policy.batching.port import BatchingView, Send, Wait
+from sojourn.policy.batching.slo import first_worth_saving
 
 
 def learnt(largest_batch: int = 32, alpha_s: float = 0.001, beta_s: float = 0.020) -> ServiceTimeModel:
@@ -19,6 +26,16 @@ def learnt(largest_batch: int = 32, alpha_s: float = 0.001, beta_s: float = 0.02
     return model
 
 
+class Steady:
+    """Arrivals at the same rate over any window."""
+
+    def __init__(self, rate_per_s: float) -> None:
+        self.rate_per_s = rate_per_s
+
+    def per_s(self, now_s: float, window_s: float) -> float:
+        return self.rate_per_s
+
+
 def view(deadlines_s, *, now_s=10.0, late=0, replicas=1, arrivals_per_s=10.0, model=None, latency_s=0.1):
     """A queue with these deadlines, each of a request that arrived `latency_s` before its deadline."""
     queue = [(1, due_at_s, due_at_s - latency_s, i) for i, due_at_s in enumerate(sorted(deadlines_s))]
@@ -28,7 +45,7 @@ def view(deadlines_s, *, now_s=10.0, late=0, replicas=1, arrivals_per_s=10.0, mo
         queue=queue,
         late=late_lane,
         replicas=replicas,
-        arrivals_per_s=arrivals_per_s,
+        arrivals=Steady(arrivals_per_s),
         model=model or learnt(),
         latency_s=latency_s,
         largest_batch=32,
@@ -168,3 +185,117 @@ def test_window_policy_slides_to_the_first_batch_that_is_on_time():
     """Heads before it are given up, whether or not capacity asks for it."""
     answer = decide(Window(size=8), view([10.023, 10.024] + [10.09] * 8))
     assert answer == Send(8, sacrifice=2)
+
+
+def test_it_does_not_wait_where_a_larger_batch_saves_little():
+    """2 ms + 8 ms x b on four busy replicas with noise: three go at once; 20 ms + 1 ms x b would wait for more."""
+    rng = Random(1)
+    models = []
+    for alpha_s, beta_s in ((0.008, 0.002), (0.001, 0.020)):
+        model = ServiceTimeModel(32)
+        for index in range(200):
+            size = index % 8 + 1
+            model.observe(size, (alpha_s * size + beta_s) * exp(rng.gauss(0.0, 0.2)), index * 0.05)
+        models.append(model)
+    deadlines_s = [10.095, 10.096, 10.097]
+    assert decide(SLO, view(deadlines_s, replicas=4, arrivals_per_s=470.0, model=models[0])) == Send(3)
+    assert isinstance(decide(SLO, view(deadlines_s, replicas=4, arrivals_per_s=2500.0, model=models[1])), Wait)
+
+
+def test_it_asks_for_the_load_of_two_objectives():
+    """A burst began 0.2 s ago and the second before was empty: heads are given up for the sake of what arrives now."""
+    rate = EventRate(2.0, 80)
+    rate.record(8.0)
+    for number in range(1000):
+        rate.record(9.8 + number / 5000)
+    seen = view([10.023, 10.024, 10.025] + [10.09] * 40)
+    seen.arrivals = rate
+    assert decide(SLO, seen).sacrifice == 3
+    seen.now_s = 10.4  # and 0.4 s later, with no more arrivals, nobody is
+    seen.queue = view([10.43] + [10.49] * 40, now_s=10.4).queue
+    assert decide(SLO, seen).sacrifice == 0
+
+
+def test_late_ones_do_not_join_while_replicas_cannot_keep_up():
+    """The same fresh head and late lane: company at low load, none in overload."""
+    assert decide(SLO, view([10.1] * 3, late=100)).late > 0
+    assert decide(SLO, view([10.1] * 3, late=100, arrivals_per_s=5000.0)).late == 0
+
+
+def test_a_wait_is_kept_until_something_it_was_decided_for_changes():
+    """More arrivals change nothing until they are enough; another head or another replica asks anew."""
+    policy = batching_policy(SLO)
+    seen = view([10.098, 10.099], replicas=4, arrivals_per_s=2000.0)
+    first = policy.decide(seen)
+    assert isinstance(first, Wait)
+    seen.arrivals = Steady(0.0)  # asked anew it would be eager
+    seen.queue.append((1, 10.1, 10.0, 2))
+    kept = policy.decide(seen)
+    assert isinstance(kept, Wait)
+    assert kept.until_s == pytest.approx(first.until_s, abs=0.0011)  # one more takes 1 ms longer
+    seen.queue.insert(0, (0, 10.1, 10.0, 3))
+    assert policy.decide(seen) == Send(4)
+
+
+@pytest.mark.parametrize("change", ["replicas", "time", "arrivals"])
+def test_a_wait_ends(change):
+    """With fewer replicas, at its end, or with as many requests as it was for."""
+    policy = batching_policy(SLO)
+    seen = view([10.098, 10.099], replicas=4, arrivals_per_s=2000.0)
+    waiting = policy.decide(seen)
+    if change == "replicas":
+        seen.replicas = 1
+    elif change == "time":
+        seen.now_s = waiting.until_s
+    else:
+        seen.queue.extend((1, 10.1, 10.0, 10 + i) for i in range(30))
+    answer = policy.decide(seen)
+    assert isinstance(answer, Send)
+    assert answer.size == len(seen.queue)
+
+
+@given(
+    slacks_s=st.lists(st.tuples(st.integers(0, 2), st.floats(-0.05, 0.1)), min_size=1, max_size=60),
+    need=st.integers(1, 20),
+    spare=st.integers(0, 10),
+)
+@settings(max_examples=200, deadline=None)
+def test_the_first_head_worth_saving_is_the_one_a_plain_search_finds(slacks_s, need, spare):
+    """Bisection within each class against asking one head after the other."""
+    entries = sorted((priority, 10.0 + slack_s, 9.0, i) for i, (priority, slack_s) in enumerate(slacks_s))
+    seen = view([10.1])
+    seen.queue = entries
+    times_s = seen.model.mean_by_size_s
+    cap = need + spare
+    expected = len(entries)
+    for first, (priority, due_at_s, _, _) in enumerate(entries):
+        left_in_class = sum(entry[0] == priority for entry in entries[first:])
+        if due_at_s - 10.0 >= times_s[min(need, left_in_class)]:
+            expected = first
+            break
+    first, fit = first_worth_saving(seen, times_s, need, cap)
+    assert first == expected
+    assert (fit == 0) == (expected == len(entries))
+    assert fit <= cap
+    assert fit == 0 or 10.0 + times_s[fit] <= entries[first][1]
+
+
+def test_with_several_replicas_a_batch_is_no_longer_than_their_stagger_allows():
+    """7.5 ms + 4 ms x b: the heads' 100 ms would allow 23, but four staggered replicas hold them with 80 ms only: 18."""
+    model = learnt(alpha_s=0.004, beta_s=0.0075)
+    assert decide(SLO, view([10.1] * 30, replicas=4, model=model)) == Send(18)
+
+
+def test_far_past_saturation_older_heads_make_way_for_a_larger_batch_of_newer_ones():
+    """8 ms + 4 ms x b alone: ten at the capacity; at twice that fourteen newer ones, and who has 54 ms left must go."""
+    model = learnt(alpha_s=0.004, beta_s=0.008)
+    deadlines_s = [10.054] * 5 + [10.07] * 30
+    assert decide(SLO, view(deadlines_s, model=model, arrivals_per_s=220.0)).sacrifice == 0
+    answer = decide(SLO, view(deadlines_s, model=model, arrivals_per_s=440.0))
+    assert answer.sacrifice == 5
+    assert answer.size >= 14
+
+
+def test_a_batch_grows_past_that_where_most_of_its_time_is_fixed():
+    """50 ms + 1 ms x b: planned are 30 in 80 ms, the head allows 32 and gets them, for they cost next to nothing."""
+    assert decide(SLO, view([10.1] * 40, replicas=4, model=learnt(beta_s=0.0495))) == Send(32)

@@ -9,6 +9,7 @@ from sojourn.domain.policy import (
     Fixed,
     LatencyBatching,
     MLProxy,
+    Need,
     NoBatching,
     SLOBatching,
     Window,
@@ -16,6 +17,7 @@ from sojourn.domain.policy import (
 from sojourn.policy.batching.aimd import AIMDPolicy, BatchCap
 from sojourn.policy.batching.consolidate import ConsolidatePolicy
 from sojourn.policy.batching.mlproxy import MLProxyPolicy
+from sojourn.policy.batching.need import NeedPolicy
 from sojourn.policy.batching.port import BatchingPolicy
 from sojourn.policy.batching.simple import FixedPolicy, LatencyPolicy, NonePolicy
 from sojourn.policy.batching.slo import SLOPolicy
@@ -27,6 +29,8 @@ def batching_policy(spec: BatchingSpec) -> BatchingPolicy:  # noqa: PLR0911 - on
     match spec:
         case SLOBatching():
             return SLOPolicy()
+        case Need():
+            return NeedPolicy()
         case LatencyBatching():
             return LatencyPolicy()
         case NoBatching():

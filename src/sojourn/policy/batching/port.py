@@ -25,6 +25,13 @@ class BatchingPolicy(Protocol):
         """
 
 
+class ArrivalRate(Protocol):
+    """How fast requests arrive, refused ones included."""
+
+    def per_s(self, now_s: float, window_s: float) -> float:
+        """Arrivals per second over the last `window_s` seconds, up to 2 s, before `now_s`."""
+
+
 class BatchingView(msgspec.Struct, gc=False):
     """What a batching policy may look at.
 
@@ -33,7 +40,7 @@ class BatchingView(msgspec.Struct, gc=False):
         queue: On-time requests in service order.
         late: Requests past saving, by the instant they give up.
         replicas: Batches that can run at once on all ready replicas, >= 1.
-        arrivals_per_s: Arrival rate over the last second.
+        arrivals: Tells the arrival rate over a window of the policy's choice.
         model: Learnt service times.
         latency_s: The objective's latency, or infinity without an objective.
         largest_batch: Most items of one call.
@@ -43,7 +50,7 @@ class BatchingView(msgspec.Struct, gc=False):
     queue: Sequence[QueueEntry]
     late: Sequence[QueueEntry]
     replicas: int
-    arrivals_per_s: float
+    arrivals: ArrivalRate
     model: ServiceTimeModel
     latency_s: float
     largest_batch: int

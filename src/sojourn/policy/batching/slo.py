@@ -1,75 +1,155 @@
-"""The default: batch as the objective allows, give up heads only as far as capacity demands."""
+"""The default: batch as the objective allows, give up heads only as far as capacity demands just now."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from math import ceil, inf
 
-from sojourn.estimate.capacity import largest_batch_within, largest_useful_batch, needed_batch
+import msgspec
+
+from sojourn.estimate.capacity import largest_batch_within, largest_fresh_batch, largest_useful_batch, needed_batch
 from sojourn.policy.batching.late_lane import filler, idle_batch
-from sojourn.policy.batching.port import BatchingView, Send, Wait
+from sojourn.policy.batching.port import BatchingView, QueueEntry, Send, Wait
 
 _GUARD_S = 0.0015  # p99 lateness of a timer on a busy event loop
 _LINGER_SHARE_MAX = 0.5  # of the objective's latency
+_FIXED_SHARE = 0.2  # of a batch's time that does not grow with it; above, one more than planned is still a gain
+_SPREAD = 0.25  # p95 over mean, less 1, of service times with which replicas drift out of step whatever we do
+_PATIENCE_MAX = 2.5  # times the batch size at which waiting just pays, when service times are regular
+_LOOK_BACK = 2.0  # objectives' latencies: what arrived before is over, what will be decided lies as far ahead
+_LOOK_BACK_MIN_S, _LOOK_BACK_MAX_S = 0.1, 1.0
+
+
+class _Hold(msgspec.Struct, frozen=True, gc=False):
+    """A decision to wait, kept: most arrivals meanwhile change nothing, and are told so cheaply.
+
+    Args:
+        head: For whose sake the wait ends in time.
+        enough: Requests queued that end it, >= 1.
+        replicas: As it was decided for.
+        version: Of the service-time model, as it was decided for.
+        times_s: Service times by batch size that the head is judged by [s].
+    """
+
+    head: QueueEntry
+    enough: int
+    replicas: int
+    version: int
+    times_s: list[float]
+
+    def until_s(self, view: BatchingView) -> float:
+        """When the wait ends; minus infinity if what it was decided for is no more."""
+        waiting = len(view.queue)
+        if (
+            waiting >= self.enough
+            or view.queue[0] is not self.head
+            or view.replicas != self.replicas
+            or view.model.version != self.version
+        ):
+            return -inf
+        return _latest_s(self.head, self.times_s, waiting, view.latency_s)
+
+
+def _latest_s(head: QueueEntry, times_s: list[float], waiting: int, latency_s: float) -> float:
+    """Until when a batch of `waiting` may wait for one more."""
+    return min(head[1] - times_s[waiting + 1] - _GUARD_S, head[2] + _LINGER_SHARE_MAX * latency_s)
 
 
 class SLOPolicy:
     """Eager while replicas suffice; larger batches, then sacrificed heads, as load nears capacity.
 
-    The head of the queue bounds how large a batch stays on time (`fit`). The arrival rate says how
-    large batches must be for the replicas to keep up (`need`). While `fit >= need` the head sets
-    the size. When not, heads are given up, one by one, only until the batch reaches `need`:
-    shrinking the batch instead to save the oldest collapses past saturation.
+    The head of the queue bounds how large a batch stays on time (`fit`). The arrival rate of the last two
+    objectives says how large batches must be for the replicas to keep up (`need`). While `fit >= need`
+    the head sets the size. When not, heads are given up, one by one, only until the batch reaches
+    `need`: shrinking the batch instead to save the oldest collapses past saturation.
+
+    A free replica waits for a larger batch only while that pays: an arrival more, `1 / lam` later, makes a
+    batch of `q` more productive as long as `q < beta * lam`. Late requests join only while replicas keep up.
 
     Source:
-        ALGORITHMS 2 and 3.
+        ALGORITHMS 2 and 3; docs/adr/0015-batching-rule.md.
     """
 
     heeds_deadlines = True
 
+    def __init__(self) -> None:
+        self._hold: _Hold | None = None
+
     def decide(self, view: BatchingView) -> Send | Wait:
         """Send an on-time batch of the needed size, wait for more, or turn to the late lane."""
         model, queue = view.model, view.queue
-        cap = min(view.largest_batch, model.size_cap)
         if not queue:
             return idle_batch(view)
-        if not model.is_known or view.latency_s == float("inf"):
+        hold = self._hold
+        if hold is not None:
+            until_s = hold.until_s(view)
+            if view.now_s < until_s:
+                return Wait(until_s)
+            self._hold = None
+        cap = min(view.largest_batch, model.size_cap)
+        if not model.is_known or view.latency_s == inf:
             size = min(len(queue), cap if model.is_known else model.size_cap)
             return Send(size, late=min(cap - size, len(view.late)))
-        replicas = view.replicas
-        sizing_s = model.mean_by_size_s if replicas == 1 else model.p95_by_size_s
-        useful = largest_useful_batch(sizing_s, view.latency_s, replicas, cap)
-        arrivals_meanwhile = view.arrivals_per_s * model.mean_by_size_s[useful] / replicas
-        is_saturated = arrivals_meanwhile >= useful
-        times_s = model.p95_by_size_s if is_saturated and replicas > 1 else model.middle_by_size_s
-        need = needed_batch(model.alpha_s, model.beta_s, view.arrivals_per_s, replicas, useful)
-        first, fit = self._first_worth_saving(view, times_s, need, cap)
+        return self._planned(view, cap)
+
+    def _planned(self, view: BatchingView, cap: int) -> Send | Wait:
+        """Weigh what the load just now asks for against what the head allows."""
+        model, replicas, latency_s = view.model, view.replicas, view.latency_s
+        mean_s, p95_s = model.mean_by_size_s, model.p95_by_size_s
+        look_back_s = min(max(_LOOK_BACK * latency_s, _LOOK_BACK_MIN_S), _LOOK_BACK_MAX_S)
+        arrivals_per_s = view.arrivals.per_s(view.now_s, look_back_s)
+        useful = largest_useful_batch(mean_s if replicas == 1 else p95_s, latency_s, replicas, cap)
+        is_saturated = arrivals_per_s * mean_s[useful] >= useful * replicas
+        times_s = model.middle_by_size_s
+        if replicas > 1:
+            if model.beta_s < _FIXED_SHARE * mean_s[useful]:
+                cap = useful
+            if is_saturated:
+                times_s = p95_s
+        elif is_saturated:
+            useful = largest_fresh_batch(mean_s, latency_s, replicas, cap, arrivals_per_s)
+        need = needed_batch(model.alpha_s, model.beta_s, arrivals_per_s, replicas, useful)
+        first, fit = first_worth_saving(view, times_s, need, cap)
         if fit == 0:
-            return Wait(float("inf"), first)
-        due_at_s, arrival_at_s = queue[first][1], queue[first][2]
-        waiting = len(queue) - first
-        if replicas > 1 and fit < need and waiting < useful:
-            latest_s = due_at_s - times_s[min(waiting + 1, useful)] - _GUARD_S
-            go_at_s = min(latest_s, arrival_at_s + _LINGER_SHARE_MAX * view.latency_s)
-            if view.now_s < go_at_s:
-                return Wait(go_at_s, first)
-        return Send(fit, first, filler(view, fit, due_at_s, useful))
+            return Wait(inf, first)
+        head, waiting = view.queue[first], len(view.queue) - first
+        if replicas > 1 and fit < need:
+            spread = p95_s[useful] / mean_s[useful] - 1.0
+            patience = _PATIENCE_MAX if spread * _PATIENCE_MAX <= _SPREAD else max(_SPREAD / spread, 1.0)
+            enough = min(need, ceil(patience * model.beta_s * arrivals_per_s))
+            if waiting < enough:
+                until_s = _latest_s(head, times_s, waiting, latency_s)
+                if view.now_s < until_s:
+                    self._hold = _Hold(head, enough, replicas, model.version, times_s)
+                    return Wait(until_s, first)
+        return Send(fit, first, 0 if is_saturated else filler(view, fit, head[1], useful))
 
-    def _first_worth_saving(self, view: BatchingView, times_s: list[float], need: int, cap: int) -> tuple[int, int]:
-        """Heads to set aside, and the largest batch that is on time behind them (0: none is).
 
-        A head is given up for the sake of its own class only, never to make room for a lower one.
-        """
-        queue, now_s = view.queue, view.now_s
-        waiting = len(queue)
-        class_ends = 0
-        for first in range(waiting):
-            priority, due_at_s = queue[first][0], queue[first][1]
-            if first >= class_ends:
-                is_last_class = priority == queue[-1][0]
-                class_ends = waiting if is_last_class else bisect_left(queue, (priority + 1, 0.0, 0.0, 0))
-            fit = largest_batch_within(times_s, due_at_s - now_s, min(waiting - first, cap))
-            if fit >= min(need, class_ends - first) and fit > 0:
-                if first + fit > class_ends and now_s + times_s[fit] > queue[class_ends][1]:
-                    fit = class_ends - first  # the next class would be late in so large a batch
-                return first, fit
-        return waiting, 0
+def first_worth_saving(view: BatchingView, times_s: list[float], need: int, cap: int) -> tuple[int, int]:
+    """Heads to set aside, and the largest batch that is on time behind them (0: none is).
+
+    A head is given up for the sake of its own class only, never to make room for a lower one. Within a class
+    slack grows from head to head and the batch that is asked for does not, so that the first one is found by
+    bisection.
+    """
+    queue, now_s = view.queue, view.now_s
+    waiting, first = len(queue), 0
+    while first < waiting:
+        priority = queue[first][0]
+        is_last_class = priority == queue[-1][0]
+        class_ends = waiting if is_last_class else bisect_left(queue, (priority + 1, 0.0, 0.0, 0))
+        if queue[first][1] - now_s < times_s[min(need, class_ends - first)]:
+            low, high = first + 1, class_ends
+            while low < high:
+                middle = (low + high) // 2
+                if queue[middle][1] - now_s < times_s[min(need, class_ends - middle)]:
+                    low = middle + 1
+                else:
+                    high = middle
+            first = low
+        if first < class_ends:
+            fit = largest_batch_within(times_s, queue[first][1] - now_s, min(waiting - first, cap))
+            if first + fit > class_ends and now_s + times_s[fit] > queue[class_ends][1]:
+                fit = class_ends - first  # the next class would be late in so large a batch
+            return first, fit
+    return waiting, 0
