@@ -113,7 +113,7 @@ def _agree(expected: Estimate, *, is_agreed: bool) -> None:
 
 def _run(scenario: Scenario, *, charts: bool) -> tuple[Prepared, Ended]:
     """Run to the end, or until interrupted."""
-    prepared = Prepared(scenario, charts=charts)
+    prepared = Prepared(scenario, charts=charts, watches=True)
     began_s, is_partial = time.perf_counter(), False
     try:
         with SimulationBar(Console(stderr=True), prepared):

@@ -25,10 +25,16 @@ from sojourn.report.axis import duration_text, number_text, share_text
 from sojourn.report.sim_series import FUNCTION_HEADS
 from sojourn.sim.scenario import Run, Scenario
 from sojourn.sim.summary import RunSummary
+from sojourn.sim.watch import Watch
+from sojourn.slo.alert import AlertState
+from sojourn.slo.cause import WORDS_OF_CAUSE
 
 FUNCTIONS_SHOWN: Final = 20
 _DECISIONS_SHOWN: Final = 5
 _MISSED_NAMED: Final = 6
+_CAUSES_SHOWN: Final = 3
+_ALERTS_SHOWN: Final = 3
+_SENTENCES_SHOWN: Final = 12
 _WIDE_COLUMNS: Final = 130
 
 
@@ -148,6 +154,8 @@ def print_run(console: Console, ended: Ended, remarks: Sequence[str] = ()) -> No
         console.print()
         _print_functions(console, ended)
     _print_decisions(console, ended)
+    for said in watched_sentences(ended):
+        console.print(said, markup=False, highlight=False, soft_wrap=True)
     for remark in remarks:
         console.print(f"note: {remark}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     verdict, text = verdict_of(ended)
@@ -189,6 +197,20 @@ def _print_decisions(console: Console, ended: Ended) -> None:
     console.print()
 
 
+def watched_sentences(ended: Ended) -> list[str]:
+    """What a server's monitor would have said: what spent the error budget, and which alerts fired when."""
+    said = []
+    several = len(ended.run.watches) > 1
+    for name, watch in ended.run.watches.items():
+        of = f"{name}: " if several else ""
+        bad = sum(watch.causes)
+        for cause, count in sorted(watch.bad_by_cause.items(), key=lambda one: -one[1])[:_CAUSES_SHOWN]:
+            said.append(f"{of}{share_text(count / bad)} of {bad:,} bad requests {WORDS_OF_CAUSE[cause]}")
+        fired = [(at_s, rule) for at_s, rule, state in watch.alerts if state is AlertState.FIRING]
+        said += [f"{of}alert {rule} after {duration_text(at_s)}" for at_s, rule in fired[:_ALERTS_SHOWN]]
+    return said[:_SENTENCES_SHOWN]
+
+
 def as_json(ended: Ended, policies: dict[str, dict[str, Any]], remarks: Sequence[str]) -> dict[str, Any]:
     """The run for programs: the keys all commands share, and what only a simulation knows."""
     run, scenario = ended.run, ended.scenario
@@ -207,8 +229,18 @@ def as_json(ended: Ended, policies: dict[str, dict[str, Any]], remarks: Sequence
                 "decisions": [
                     {"at_s": at_s, **msgspec.to_builtins(decision)}
                     for at_s, decision in ended.decisions[name][-_DECISIONS_SHOWN:]
-                ]
+                ],
+                **_watched(run.watches.get(name)),
             }
             for name, summary in run.functions.items()
         },
+    }
+
+
+def _watched(watch: Watch | None) -> dict[str, Any]:
+    if watch is None:
+        return {"bad_by_cause": {}, "alerts": []}
+    return {
+        "bad_by_cause": {cause.value: count for cause, count in watch.bad_by_cause.items()},
+        "alerts": [{"at_s": at_s, "rule": rule, "state": state.value} for at_s, rule, state in watch.alerts],
     }

@@ -20,7 +20,7 @@ from sojourn.domain.event import (
     Tick,
 )
 from sojourn.domain.function import FunctionManifest
-from sojourn.domain.request import BLAME_OF_FAULT, Blame, Fault, Outcome
+from sojourn.domain.request import Fault, Outcome
 from sojourn.policy.batching.catalogue import batching_policy
 from sojourn.runtime.accounts import Accounts
 from sojourn.runtime.faults import explain
@@ -29,12 +29,14 @@ from sojourn.runtime.ports import Caller, ServiceOwner
 from sojourn.runtime.quarantine import Quarantine
 from sojourn.runtime.replica_link import ReplicaLink
 from sojourn.runtime.run import Call, Run, timing_of_refusal, waits_of
+from sojourn.slo.judgement import counts_as_bad
 from sojourn.telemetry.journal import Journal
 from sojourn.telemetry.meter import FunctionMeter
 from sojourn.telemetry.trace_store import TraceStore
 from sojourn.wire.message import Cancel, ContentKind, Done
 
 _NO_RUN = Run(0, 0, [], 0.0, 0.0, 0.0)
+_NO_FAULT = ("", 0)
 _KINDS = tuple(ContentKind)
 # What a replica may say of an item; all else is for the platform to judge.
 _FAULT_CODES = frozenset(
@@ -49,7 +51,6 @@ _FAULT_CODES = frozenset(
         Fault.CLIENT_GONE,
     )
 )
-_SERVER_ERROR = 500
 _TIMER_TICK_S = 0.0005  # timers have a resolution of a millisecond
 _JUDGED_FROM_SAMPLES = 30
 
@@ -284,7 +285,7 @@ class FunctionService:
             call,
             run,
             now_s,
-            counts=self._counts(action),
+            counts=counts_as_bad(action, self._latency_s, self._done_faults.get(action.position, _NO_FAULT)[1]),
             alone_s=self.dispatcher.infeasible_s or 0.0,
             replicas=self.dispatcher.replicas_ready,
             message=message,
@@ -311,17 +312,6 @@ class FunctionService:
         if call is None or action.latency_s <= action.queue_wait_s:
             return None
         return next((run for run in (self._run, *self._running.values()) if call in run.members), None)
-
-    def _counts(self, action: Finish) -> bool:
-        """Whether an outcome other than served counts against the objective (the table of outcomes)."""
-        assert action.fault is not None
-        if action.fault is Fault.CLIENT_GONE:  # past the deadline it was already late
-            return self._latency_s is not None and action.latency_s > self._latency_s
-        if action.fault is Fault.ITEM_ERROR:  # the function's verdict on its input, or on itself
-            return self._done_faults.get(action.position, ("", 0))[1] >= _SERVER_ERROR
-        if action.fault is Fault.TIMEOUT:  # left out if the client asked for less than the objective
-            return self._latency_s is None or action.latency_s >= self._latency_s
-        return BLAME_OF_FAULT[action.fault] is not Blame.CLIENT
 
     def _other(self, action: DispatcherAction) -> None:
         if isinstance(action, CancelBatch):

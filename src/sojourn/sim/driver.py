@@ -53,7 +53,7 @@ from sojourn.sim.replica import ModelledService
 from sojourn.sim.result import SimulationResult
 from sojourn.sim.site import Site
 from sojourn.sim.timeline import Timeline
-from sojourn.slo.monitor import Monitor
+from sojourn.sim.watch import Watch
 
 Observer = Callable[[object, float, list[object]], None]
 # What is done first at one instant: what happened, then (outside the heap) arrivals, then wake-ups.
@@ -76,7 +76,7 @@ class Simulation:
         machines: Where replicas are placed; None is one machine on which every start pays its import.
         fates: What goes wrong with batches, if anything.
         timeline: Where the first function's run is also summed up by stretches of time.
-        monitor: The first function's monitor; None counts only the result.
+        watch: Watches the first function's objective; None counts only the result.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Simulation:
         machines: Machines | None = None,
         fates: Fates | None = None,
         timeline: Timeline | None = None,
-        monitor: Monitor | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self._controller = controller
         self._rng = rng
@@ -105,7 +105,7 @@ class Simulation:
         self._stalls: list[tuple[float, float]] = []
         self.now_s = 0.0
         self.steps = 0
-        self.add(dispatcher, service, timeline=timeline, monitor=monitor)
+        self.add(dispatcher, service, timeline=timeline, watch=watch)
 
     def add(
         self,
@@ -114,10 +114,10 @@ class Simulation:
         rng: Random | None = None,
         *,
         timeline: Timeline | None = None,
-        monitor: Monitor | None = None,
+        watch: Watch | None = None,
     ) -> None:
         """One more function; `rng` is chance of its own, else it shares the simulation's."""
-        self._sites[dispatcher.settings.name] = Site(dispatcher, service, rng or self._rng, monitor, timeline)
+        self._sites[dispatcher.settings.name] = Site(dispatcher, service, rng or self._rng, watch, timeline)
 
     @property
     def result(self) -> SimulationResult:
@@ -280,7 +280,11 @@ class Simulation:
                 self._fleet.gone(event.replica_id, now_s)
             elif isinstance(event, ReplicaReady):
                 self._fleet.ready(site, event.replica_id, now_s)
-        if isinstance(event, Mishap):
+        if site.watch is not None and isinstance(event, BatchCompleted):
+            site.batch_answered(event.batch_id)
+            self._step_dispatcher(site, event, now_s)
+            site.batch_done()
+        elif isinstance(event, Mishap):
             self._fleet.befall(event, now_s)
         elif isinstance(event, DispatcherEvent):
             self._step_dispatcher(site, event, now_s)

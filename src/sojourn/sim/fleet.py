@@ -101,6 +101,8 @@ class ModelledFleet:
         """Have a replica run a batch: its answer comes later, or its end, or nothing."""
         replica_id, ids = action.replica_id, action.request_ids
         answered_s, work_s = site.batch_s(replica_id, ids, now_s)
+        if site.watch is not None:
+            site.batch_sent(action.batch_id, len(ids), work_s)
         faults = site.faults_of(ids) if site.bad else ()
         if self._fates is not None:
             fate = self._fates.of_batch(replica_id, ids, answered_s, now_s)

@@ -23,6 +23,7 @@ from sojourn.sim.machines import Machines
 from sojourn.sim.replica import ModelledService
 from sojourn.sim.summary import RunSummary, sum_of, summary_of
 from sojourn.sim.timeline import Timeline
+from sojourn.sim.watch import Watch
 from sojourn.workload.spec import ArrivalSpec
 from sojourn.workload.trace import Trace
 from sojourn.workload.trace_file import ONLY_FUNCTION
@@ -161,6 +162,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         total: All functions together.
         functions: Each by name.
         timelines: Each by name, if asked for.
+        watches: What became of each objective, by function, if asked for.
         simulated_s: Virtual time it took.
         steps: Steps of the two machines.
     """
@@ -168,6 +170,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     total: RunSummary
     functions: dict[str, RunSummary]
     timelines: dict[str, Timeline]
+    watches: dict[str, Watch]
     simulated_s: float
     steps: int
 
@@ -176,6 +179,7 @@ def simulate(
     scenario: Scenario,
     *,
     charts: bool = False,
+    watches: bool = False,
     observe: Observer | None = None,
     progress: Progress | None = None,
 ) -> Run:
@@ -184,10 +188,11 @@ def simulate(
     Args:
         scenario: What to run.
         charts: Whether timelines are kept.
+        watches: Whether objectives are watched as a server does: causes and alerts.
         observe: As of `Simulation`.
         progress: Called now and then with (virtual seconds, requests so far); may raise to stop the run.
     """
-    run = Prepared(scenario, charts=charts, observe=observe, progress=progress)
+    run = Prepared(scenario, charts=charts, watches=watches, observe=observe, progress=progress)
     run.go()
     return run.finished()
 
@@ -198,6 +203,7 @@ class Prepared:
     Args:
         scenario: What to run.
         charts: As of `simulate`.
+        watches: As of `simulate`.
         observe: As of `Simulation`.
         progress: As of `simulate`.
     """
@@ -207,6 +213,7 @@ class Prepared:
         scenario: Scenario,
         *,
         charts: bool = False,
+        watches: bool = False,
         observe: Observer | None = None,
         progress: Progress | None = None,
     ) -> None:
@@ -218,19 +225,30 @@ class Prepared:
         self.controller = Controller(_rng(scenario.seed, "controller"), capacity)
         self.simulation: Simulation | None = None
         self.timelines: dict[str, Timeline] = {}
+        self.watches: dict[str, Watch] = {}
         for each in scenario.functions:
             name, settings = each.settings.name, each.settings
             dispatcher = Dispatcher(settings, batching_policy(settings.batching), scenario.bounds)
             timeline = Timeline(max(scenario.duration_s / _TIMELINE_CELLS, 1e-3)) if charts else None
             if timeline is not None:
                 self.timelines[name] = timeline
+            watch = Watch(settings.slo) if watches and settings.slo is not None else None
+            if watch is not None:
+                self.watches[name] = watch
             rng = _rng(scenario.seed, f"{name} times")
             if self.simulation is None:
                 self.simulation = Simulation(
-                    dispatcher, self.controller, each.service, rng, observe, machines=machines, timeline=timeline
+                    dispatcher,
+                    self.controller,
+                    each.service,
+                    rng,
+                    observe,
+                    machines=machines,
+                    timeline=timeline,
+                    watch=watch,
                 )
             else:
-                self.simulation.add(dispatcher, each.service, rng, timeline=timeline)
+                self.simulation.add(dispatcher, each.service, rng, timeline=timeline, watch=watch)
 
     def go(self, *, limit_s: float = inf) -> None:
         """Run to the end, or until virtual time `limit_s`."""
@@ -268,6 +286,7 @@ class Prepared:
             total=sum_of(list(simulation.results.values()), list(functions.values()), max(length_s, 1e-9)),
             functions=functions,
             timelines=self.timelines,
+            watches=self.watches,
             simulated_s=simulation.now_s,
             steps=simulation.steps,
         )

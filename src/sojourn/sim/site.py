@@ -11,7 +11,7 @@ from sojourn.domain.request import Fault, Outcome
 from sojourn.sim.replica import ModelledService
 from sojourn.sim.result import SimulationResult
 from sojourn.sim.timeline import Timeline
-from sojourn.slo.monitor import Monitor
+from sojourn.sim.watch import Watch
 
 _ROUNDING_S = 1e-9
 
@@ -23,13 +23,28 @@ class Site:
         dispatcher: The production dispatcher.
         service: How its replicas behave.
         rng: Chance for their times.
-        monitor: The production monitor, to count as a server does; None counts only the result.
+        watch: Watches the objective as a server does; None counts only the result.
         timeline: Where the run is also summed up by stretches of time.
     """
 
     __slots__ = (
-        "_latency_s", "_paces", "_rng", "armed_at_s", "bad", "dispatcher", "is_plain", "living", "monitor", "name", "result", "service",
-        "timeline", "transient_s", "weights",
+        "_latency_s",
+        "_paces",
+        "_rng",
+        "_run",
+        "armed_at_s",
+        "bad",
+        "dispatcher",
+        "is_plain",
+        "living",
+        "name",
+        "result",
+        "runs",
+        "service",
+        "timeline",
+        "transient_s",
+        "watch",
+        "weights",
     )  # fmt: skip
 
     def __init__(
@@ -37,14 +52,16 @@ class Site:
         dispatcher: Dispatcher,
         service: ModelledService,
         rng: Random,
-        monitor: Monitor | None = None,
+        watch: Watch | None = None,
         timeline: Timeline | None = None,
     ) -> None:
         settings = dispatcher.settings
         self.name = settings.name
         self.dispatcher = dispatcher
         self.service = service
-        self.monitor = monitor
+        self.watch = watch
+        self.runs: dict[int, tuple[float, float]] = {}  # of watched functions, by batch: expected and actual time
+        self._run: tuple[float, float | None] = (0.0, None)  # of the batch that is being answered
         self.timeline = timeline
         self.result = SimulationResult(timeline=timeline)
         self.armed_at_s = inf  # for when a wake-up of the dispatcher stands in the heap
@@ -158,8 +175,8 @@ class Site:
             self.weights.pop(action.request_id, None)
         if self.timeline is not None:
             self._chart(self.timeline, action, max(now_s - action.latency_s, 0.0))
-        if self.monitor is not None:
-            self._monitor(self.monitor, action, now_s)
+        if self.watch is not None:
+            self.watch.ended(action, *self._run, now_s)
 
     def _chart(self, timeline: Timeline, action: Finish, arrived_at_s: float) -> None:
         cell = timeline.at(arrived_at_s)
@@ -172,18 +189,23 @@ class Site:
         else:
             cell.late += 1
 
-    def _monitor(self, monitor: Monitor, action: Finish, now_s: float) -> None:
-        tally = monitor.current(now_s)
-        if action.outcome is Outcome.CANCELLED and action.latency_s <= self._latency_s:
-            tally.cancelled += 1
-            return
-        tally.total += 1
-        if action.outcome is Outcome.SERVED:
-            tally.latency.observe(action.latency_s)
-            tally.good += action.latency_s <= self._latency_s
+    def batch_sent(self, batch_id: int, size: int, work_s: float) -> None:
+        """Note what a batch of a watched function was expected to take, and takes."""
+        model = self.dispatcher.model
+        self.runs[batch_id] = (model.mean_by_size_s[size] if model.is_known else 0.0, work_s)
+
+    def batch_answered(self, batch_id: int) -> None:
+        """Who ends now was in this batch."""
+        self._run = self.runs.pop(batch_id, (0.0, None))
+
+    def batch_done(self) -> None:
+        """Who ends from now on was in none that was answered."""
+        self._run = (0.0, None)
 
     def look(self, now_s: float) -> None:
         """Note what waits and what is there; called whenever the dispatcher reports."""
+        if self.watch is not None:
+            self.watch.look(now_s, self.dispatcher.overdue(now_s))
         if self.timeline is None:
             return
         cell, dispatcher = self.timeline.at(now_s), self.dispatcher
