@@ -142,10 +142,10 @@ def live(cell: Cell, policy: str, duration_s: float, seed: int) -> float | None:
     return None
 
 
-def measure(regimes: list[Cell], duration_s: float, seeds: int, workers: int) -> dict[Cell, dict[str, float]]:
+def measure(regimes: list[Cell], duration_s: float, seeds: range, workers: int) -> dict[Cell, dict[str, float]]:
     """Mean share over the seeds, by regime and policy."""
     tasks = [
-        (cell, policy, duration_s, seed) for cell, policy, seed in product(regimes, BATCHING_BY_NAME, range(seeds))
+        (cell, policy, duration_s, seed) for cell, policy, seed in product(regimes, BATCHING_BY_NAME, seeds)
     ]
     shares: dict[Cell, dict[str, list[float]]] = {cell: {name: [] for name in BATCHING_BY_NAME} for cell in regimes}
     with ProcessPoolExecutor(workers) as pool:
@@ -210,15 +210,17 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one seed, short runs, fewer loads: about a minute")
     parser.add_argument("--duration", type=float, default=30.0, help="virtual seconds of each run that count")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each cell")
+    parser.add_argument("--first-seed", type=int, default=0, help="seed of the first of them")
     parser.add_argument("--workers", type=int, default=WORKERS, help="processes that simulate")
     parser.add_argument("--live", action="store_true", help="also run a few cells against a real server")
     parser.add_argument("--live-only", action="store_true", help="nothing but the cells against a real server")
     parser.add_argument("--keep", action="store_true", help="write into benchmarks/results instead of results/local")
     options = parser.parse_args()
     duration_s, seeds, loads = (8.0, 1, QUICK_LOADS) if options.quick else (options.duration, options.seeds, LOADS)
-    results: dict[str, object] = {"objective": str(OBJECTIVE), "duration_s": duration_s, "seeds": seeds}
+    chances = range(options.first_seed, options.first_seed + seeds)
+    results: dict[str, object] = {"objective": str(OBJECTIVE), "duration_s": duration_s, "seeds": list(chances)}
     if not options.live_only:
-        shares = measure(cells(loads), duration_s, seeds, options.workers)
+        shares = measure(cells(loads), duration_s, chances, options.workers)
         print_shares(shares)
         results["shares"] = [{**cell._asdict(), "share_in_time": row} for cell, row in shares.items()]
         results["relative_to_best"] = relative_to_best(shares)
