@@ -144,9 +144,7 @@ def live(cell: Cell, policy: str, duration_s: float, seed: int) -> float | None:
 
 def measure(regimes: list[Cell], duration_s: float, seeds: range, workers: int) -> dict[Cell, dict[str, float]]:
     """Mean share over the seeds, by regime and policy."""
-    tasks = [
-        (cell, policy, duration_s, seed) for cell, policy, seed in product(regimes, BATCHING_BY_NAME, seeds)
-    ]
+    tasks = [(cell, policy, duration_s, seed) for cell, policy, seed in product(regimes, BATCHING_BY_NAME, seeds)]
     shares: dict[Cell, dict[str, list[float]]] = {cell: {name: [] for name in BATCHING_BY_NAME} for cell in regimes}
     with ProcessPoolExecutor(workers) as pool:
         for number, (task, share) in enumerate(zip(tasks, pool.map(simulated, tasks, chunksize=1), strict=True), 1):

@@ -34,6 +34,8 @@ _COMMANDS = {
     "profile": ("sojourn.cli.profile:profile", "Measure a function's service times and cold starts for simulation."),
     "workload": ("sojourn.cli.workload:workload", "Measure recorded traffic; list the kinds of arrivals."),
     "simulate": ("sojourn.cli.simulate:simulate", "Try a function in virtual time: any traffic, policies and pool."),
+    "compare": ("sojourn.cli.compare:compare", "Compare policies on the same traffic, with evidence and limits."),
+    "plan": ("sojourn.cli.plan:plan", "Find the smallest pool, or the most traffic a pool carries."),
     "demo": ("sojourn.cli.demo:demo", "See a real model hold its objective through a burst."),
     "doctor": ("sojourn.cli.doctor:doctor", "Check this machine for what a server needs."),
 }

@@ -299,3 +299,13 @@ def test_far_past_saturation_older_heads_make_way_for_a_larger_batch_of_newer_on
 def test_a_batch_grows_past_that_where_most_of_its_time_is_fixed():
     """50 ms + 1 ms x b: planned are 30 in 80 ms, the head allows 32 and gets them, for they cost next to nothing."""
     assert decide(SLO, view([10.1] * 40, replicas=4, model=learnt(beta_s=0.0495))) == Send(32)
+
+
+def test_consolidation_sends_one_at_the_very_last_moment_whatever_the_rounding():
+    """The moment at which the head alone is just on time: a batch of one, never of none, at any clock reading."""
+    model = learnt(largest_batch=4, alpha_s=0.02, beta_s=0.02)
+    alone_s = model.p95_by_size_s[1]
+    for number in range(1, 2000):
+        now_s = number * 0.01
+        answer = decide(BATCHING_BY_NAME["consolidate"], view([now_s + alone_s], now_s=now_s, model=model))
+        assert isinstance(answer, Wait) or answer.size >= 1

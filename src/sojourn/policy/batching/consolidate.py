@@ -48,6 +48,7 @@ class ConsolidatePolicy:
             go_at_s = due_at_s - p95_s[min(waiting + 1, cap)] - self._guard_s
             if waiting < useful and now_s < go_at_s:
                 return Wait(go_at_s, first)
-            size = largest_batch_within(p95_s, due_at_s - now_s, min(waiting, cap))
+            # At the very last moment the two sums may round differently: it was found to be on time just above.
+            size = max(largest_batch_within(p95_s, due_at_s - now_s, min(waiting, cap)), 1)
             return Send(size, first, filler(view, size, due_at_s, useful))
         return Wait(float("inf"), len(queue))
