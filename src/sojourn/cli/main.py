@@ -30,6 +30,7 @@ _COMMANDS = {
     "trace": ("sojourn.cli.trace:trace", "Show where the time of one request went, and why."),
     "logs": ("sojourn.cli.logs:logs", "Show what a function's replicas wrote last."),
     "journal": ("sojourn.cli.journal:journal", "Get the last decisions for a function, to be played again."),
+    "replay": ("sojourn.cli.replay:replay", "Play a journal again, or its traffic under other policies."),
     "load": ("sojourn.cli.load:load", "Drive a URL with open-loop load and measure honestly."),
     "profile": ("sojourn.cli.profile:profile", "Measure a function's service times and cold starts for simulation."),
     "workload": ("sojourn.cli.workload:workload", "Measure recorded traffic; list the kinds of arrivals."),

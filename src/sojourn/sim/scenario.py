@@ -17,7 +17,7 @@ from sojourn.domain.function import FunctionSettings
 from sojourn.domain.resources import Resources
 from sojourn.errors import ConfigurationError
 from sojourn.policy.batching.catalogue import batching_policy
-from sojourn.sim.arrival import Arriving
+from sojourn.sim.arrival import Arrival, Arriving
 from sojourn.sim.driver import Observer, Simulation
 from sojourn.sim.machines import Machines
 from sojourn.sim.replica import ModelledService
@@ -42,11 +42,19 @@ class Traffic(msgspec.Struct, frozen=True):
         rate_per_s: Mean arrival rate; None where the kind brings its own. Of a trace with several functions it is the
             rate of all together.
         stream: Which function of a trace with several; empty takes all of them as one.
+        recorded: Requests of a journal, with all that is known of them, ascending; they take the place of `spec`.
     """
 
     spec: ArrivalSpec
     rate_per_s: float | None = None
     stream: str = ""
+    recorded: tuple[Arrival, ...] = ()
+
+    def arrivals(self, duration_s: float, rng: Random) -> Iterator[Arriving]:
+        """The requests; as `instants`, but those of a journal come whole."""
+        if self.recorded:
+            return (arrival for arrival in self.recorded if arrival.at_s < duration_s)
+        return self.instants(duration_s, rng)
 
     def instants(self, duration_s: float, rng: Random) -> Iterator[float]:
         """When requests arrive, in seconds from the start, ascending.
@@ -54,6 +62,8 @@ class Traffic(msgspec.Struct, frozen=True):
         Raises:
             ConfigurationError: A rate is missing or out of range, or the trace has no such function.
         """
+        if self.recorded:
+            return (arrival.at_s for arrival in self.recorded if arrival.at_s < duration_s)
         if not self.stream:
             return self.spec.times(self.rate_per_s, duration_s, rng)
         by_function = self.spec.by_function(self.rate_per_s, duration_s, rng)
@@ -259,15 +269,15 @@ class Prepared:
 
     def _arrivals(self, function: SimulatedFunction) -> Iterable[Arriving]:
         scenario, name = self.scenario, function.settings.name
-        instants = function.traffic.instants(scenario.duration_s, _rng(scenario.seed, f"{name} arrivals"))
-        return instants if self._progress is None else self._told(instants, self._progress)
+        arrivals = function.traffic.arrivals(scenario.duration_s, _rng(scenario.seed, f"{name} arrivals"))
+        return arrivals if self._progress is None else self._told(arrivals, self._progress)
 
-    def _told(self, instants: Iterator[float], progress: Progress) -> Iterator[float]:
-        for at_s in instants:
+    def _told(self, arrivals: Iterator[Arriving], progress: Progress) -> Iterator[Arriving]:
+        for arriving in arrivals:
             self._sent += 1
             if self._sent % _TELL_EVERY == 0:
-                progress(at_s, self._sent)
-            yield at_s
+                progress(arriving.at_s if isinstance(arriving, Arrival) else arriving, self._sent)
+            yield arriving
 
     def finished(self) -> Run:
         """What has come of it so far."""
