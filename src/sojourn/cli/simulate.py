@@ -26,8 +26,10 @@ from sojourn.launcher.describe import describe
 from sojourn.launcher.machine import machine_resources
 from sojourn.report.sim_page import render
 from sojourn.sim.scenario import Prepared, Scenario
+from sojourn.telemetry.journal_file import JournalHead, write_journal
 
 _ERROR, _OBJECTIVE_MISSED, _INTERRUPTED = 1, 3, 130
+_JOURNAL_STEPS = 5_000_000
 _MEMORY_SHARE = 0.5
 _DESCRIBE_S = 60.0
 
@@ -36,8 +38,11 @@ _DESCRIBE_S = 60.0
 @scenario_options
 @click.option("--json", "as_json_", is_flag=True, help="Print the result as JSON.")
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a report with plots.")
+@click.option(
+    "--journal", type=click.Path(path_type=Path), metavar="FILE", help="Write the journal of the one function."
+)
 @click.option("--yes", is_flag=True, help="Do not ask, however long it will take.")
-def simulate(asked: Asked, *, as_json_: bool, html: Path | None, yes: bool) -> int:
+def simulate(asked: Asked, *, as_json_: bool, html: Path | None, journal: Path | None, yes: bool) -> int:
     """Simulate the functions of TARGET (a Python file or module), or a modelled one, in virtual time.
 
     The scheduler, the policies and the scaling are those that serve in production; only replicas are modelled: from a
@@ -58,8 +63,12 @@ def simulate(asked: Asked, *, as_json_: bool, html: Path | None, yes: bool) -> i
         expected = estimate(composed.scenario)
     except ConfigurationError as err:
         raise click.UsageError(str(err)) from err
+    if journal is not None and len(composed.scenario.functions) > 1:
+        raise click.UsageError("--journal is that of one function; pick one with --function NAME")
     _agree(expected, is_agreed=yes)
-    prepared, ended = _run(composed.scenario, charts=html is not None)
+    prepared, ended = _run(composed.scenario, charts=html is not None, keeps_journal=journal is not None)
+    if journal is not None:
+        _write_journal(journal, prepared)
     remarks = (*(("interrupted: partial results",) if ended.is_partial else ()), *composed.remarks)
     if html is not None:
         assert prepared.simulation is not None, "a scenario has a function"
@@ -111,9 +120,17 @@ def _agree(expected: Estimate, *, is_agreed: bool) -> None:
         raise SojournError("nothing was simulated")
 
 
-def _run(scenario: Scenario, *, charts: bool) -> tuple[Prepared, Ended]:
+def _write_journal(path: Path, prepared: Prepared) -> None:
+    """As `sojourn journal` gets it from a server; `sojourn replay` plays it again."""
+    kept, settings = prepared.journal, prepared.scenario.functions[0].settings
+    assert kept is not None, "it was asked for"
+    head = JournalHead(function=settings.name, revision="simulated", settings=settings, dropped=kept.dropped)
+    write_journal(path, head, kept.tail(len(kept)))
+
+
+def _run(scenario: Scenario, *, charts: bool, keeps_journal: bool = False) -> tuple[Prepared, Ended]:
     """Run to the end, or until interrupted."""
-    prepared = Prepared(scenario, charts=charts, watches=True)
+    prepared = Prepared(scenario, charts=charts, watches=True, journal_steps=_JOURNAL_STEPS if keeps_journal else 0)
     began_s, is_partial = time.perf_counter(), False
     try:
         with SimulationBar(Console(stderr=True), prepared):

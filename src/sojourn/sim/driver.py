@@ -54,6 +54,7 @@ from sojourn.sim.result import SimulationResult
 from sojourn.sim.site import Site
 from sojourn.sim.timeline import Timeline
 from sojourn.sim.watch import Watch
+from sojourn.telemetry.journal import Journal
 
 Observer = Callable[[object, float, list[object]], None]
 # What is done first at one instant: what happened, then (outside the heap) arrivals, then wake-ups.
@@ -118,6 +119,10 @@ class Simulation:
     ) -> None:
         """One more function; `rng` is chance of its own, else it shares the simulation's."""
         self._sites[dispatcher.settings.name] = Site(dispatcher, service, rng or self._rng, watch, timeline)
+
+    def keep_journal(self, journal: Journal, function: str = "") -> None:
+        """Have the steps of a function's dispatcher recorded; of the first one if none is named."""
+        self._sites[function or self._first].journal = journal
 
     @property
     def result(self) -> SimulationResult:
@@ -323,6 +328,8 @@ class Simulation:
         dispatcher = site.dispatcher
         actions = dispatcher.step(event, now_s)
         self.steps += 1
+        if site.journal is not None:
+            site.journal.append(now_s, event, actions)
         if self._observe is not None:
             self._observe(event, now_s, list(actions))
         if actions:

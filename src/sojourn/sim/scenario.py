@@ -24,6 +24,7 @@ from sojourn.sim.replica import ModelledService
 from sojourn.sim.summary import RunSummary, sum_of, summary_of
 from sojourn.sim.timeline import Timeline
 from sojourn.sim.watch import Watch
+from sojourn.telemetry.journal import Journal
 from sojourn.workload.spec import ArrivalSpec
 from sojourn.workload.trace import Trace
 from sojourn.workload.trace_file import ONLY_FUNCTION
@@ -214,6 +215,7 @@ class Prepared:
         scenario: What to run.
         charts: As of `simulate`.
         watches: As of `simulate`.
+        journal_steps: How many of the last steps of the first function's dispatcher are kept in `journal`; 0 keeps none.
         observe: As of `Simulation`.
         progress: As of `simulate`.
     """
@@ -224,6 +226,7 @@ class Prepared:
         *,
         charts: bool = False,
         watches: bool = False,
+        journal_steps: int = 0,
         observe: Observer | None = None,
         progress: Progress | None = None,
     ) -> None:
@@ -259,6 +262,10 @@ class Prepared:
                 )
             else:
                 self.simulation.add(dispatcher, each.service, rng, timeline=timeline, watch=watch)
+
+        self.journal = Journal(journal_steps) if journal_steps else None
+        if self.journal is not None and self.simulation is not None:
+            self.simulation.keep_journal(self.journal)
 
     def go(self, *, limit_s: float = inf) -> None:
         """Run to the end, or until virtual time `limit_s`."""

@@ -12,6 +12,7 @@ from sojourn.sim.replica import ModelledService
 from sojourn.sim.result import SimulationResult
 from sojourn.sim.timeline import Timeline
 from sojourn.sim.watch import Watch
+from sojourn.telemetry.journal import Journal
 
 _ROUNDING_S = 1e-9
 
@@ -36,6 +37,7 @@ class Site:
         "bad",
         "dispatcher",
         "is_plain",
+        "journal",
         "living",
         "name",
         "result",
@@ -60,6 +62,7 @@ class Site:
         self.dispatcher = dispatcher
         self.service = service
         self.watch = watch
+        self.journal: Journal | None = None  # where the dispatcher's steps are kept, if they are
         self.runs: dict[int, tuple[float, float]] = {}  # of watched functions, by batch: expected and actual time
         self._run: tuple[float, float | None] = (0.0, None)  # of the batch that is being answered
         self.timeline = timeline

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from sojourn.cli.replay import replay
+from sojourn.cli.simulate import simulate
 from sojourn.core.controller import Controller
 from sojourn.core.dispatcher import Dispatcher
 from sojourn.domain.action import DispatcherAction
@@ -95,3 +96,20 @@ def test_what_cannot_be_played_is_refused(recorded, tmp_path):
     assert "window" in str(run(write(), "--batching", "windw").exception)
     assert "one of them" in str(run(write(), "--replicas", "2", "--scaling", "slo").exception)
     assert "cannot be read" in str(run(str(tmp_path / "none")).exception)
+
+
+def test_a_simulated_run_writes_a_journal_that_is_played_again(tmp_path):
+    """As a server's: every decision of the run is made again, and two functions have no single journal."""
+    path = tmp_path / "model.journal"
+    asked = ["--model", "0.002,0.01,0.1", "--slo", "100ms", "--rate", "300", "--duration", "4", "--cold-start", "1s"]
+    done = CliRunner().invoke(simulate, [*asked, "--journal", str(path)], standalone_mode=False)
+    assert done.exception is None
+    again = run(str(path))
+    assert "every decision is the one recorded" in again.output
+    assert again.return_value == 0
+    two = tmp_path / "two.csv"
+    two.write_text("t_s,function\n0,a\n1,b\n")
+    refused = CliRunner().invoke(
+        simulate, ["--model", "0.01,0.01", "--arrivals", f"trace:{two}", "--journal", str(path)], standalone_mode=False
+    )
+    assert "one function" in str(refused.exception)
