@@ -240,3 +240,34 @@ def test_the_page_of_a_run(browser, tmp_path, kind):
     path.write_text(render(report))
     judge(browser, path, plots=4 if kind == "usual" else 2)
     assert browser.open(path, facts="document.title").facts == "<script>alert(1)</script> & co"
+
+
+QUICK = (
+    "--model",
+    "0.001,0.02,0.1",
+    "--max-batch-size",
+    "32",
+    "--slo",
+    "99% < 100ms",
+    "--duration",
+    "3",
+    "--seeds",
+    "3",
+)
+STUDIED = {
+    "compare": ("--batching", "slo,latency,none", "--scaling", "slo,concurrency", "--cold-start", "500ms",
+                "--arrivals", "poisson", "--arrivals", "bursty:period=1s", "--rate", "300"),
+    "plan": ("--rate", "300", "--times", "1,2,5", "--cold-start", "500ms"),
+    "plan a rate": ("--find", "rate", "--replicas", "2"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STUDIED)
+def test_a_comparison_and_plans(browser, tmp_path, capsys, name):
+    """What `sojourn compare` and `sojourn plan` write: plots and tables of several policies, pools and rates."""
+    path = tmp_path / "studied.html"
+    assert run([name.split()[0], *QUICK, *STUDIED[name], "--jobs", "1", "--html", str(path), "--yes"]) in {0, 3}
+    capsys.readouterr()
+    plots = path.read_text().count("<svg")
+    assert plots >= 1
+    judge(browser, path, plots=plots)

@@ -13,6 +13,7 @@ from sojourn.report.page import STYLE, figure, keys
 
 STUDY_STYLE: Final = """
 .mark { stroke: var(--paper); stroke-width: 1.5; } .mark.held { fill: var(--fine); } .mark.missed { fill: var(--lost); }
+:root { --doubt: #8a5200; } @media (prefers-color-scheme: dark) { :root { --doubt: #f0a640; } } /* --late as text */
 .mark.uncertain { fill: var(--late); } .mark.none { fill: var(--good); } .whisker { stroke: var(--soft); stroke-width: 1.4; }
 .line.front { stroke: var(--good); stroke-width: 1.3; stroke-dasharray: 3 4; opacity: .8; }
 .limit { stroke: var(--p99); stroke-width: 1.6; stroke-dasharray: 9 4 2 4; } svg text.name { fill: var(--ink); }
@@ -24,7 +25,7 @@ STUDY_STYLE: Final = """
 .wide th, .wide td { padding: 4px 0 4px 11px; white-space: nowrap; text-align: right; font-weight: 400; }
 .wide th { color: var(--soft); font-weight: 600; border-bottom: 2px solid var(--rule); }
 .wide th:first-child, .wide td:first-child { text-align: left; padding-left: 0; }
-.wide td.name, .wide.named th:nth-child(2) { text-align: left; } .wide td.held { color: var(--fine); } .wide td.missed { color: var(--lost); } .wide td.uncertain { color: var(--late); }
+.wide td.name, .wide.named th:nth-child(2) { text-align: left; } .wide td.held { color: var(--fine); } .wide td.missed { color: var(--lost); } .wide td.uncertain { color: var(--doubt); }
 .wide tr.chosen td { font-weight: 700; } .finding { margin: 6px 0; } section { margin-top: 44px; padding-top: 18px;
   border-top: 1px solid var(--rule); } section > h2 { font-size: 20px; }
 .remark { margin: 10px 0; padding: 8px 16px; border-left: 5px solid var(--late); background: var(--card); }
