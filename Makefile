@@ -57,6 +57,10 @@ bench: $(READY) ## Measure overhead, goodput, overload, policies, cold starts an
 	@$(BIN)/python benchmarks/connections.py
 	@$(BIN)/python benchmarks/scaling.py --live
 	@$(BIN)/python benchmarks/sharing.py
+	@$(BIN)/python benchmarks/allocation.py
+	@$(BIN)/python benchmarks/batching_cost.py
+	@$(BIN)/python benchmarks/simspeed.py --many
+	@$(BIN)/python benchmarks/fidelity.py
 	@$(BIN)/python benchmarks/coldstart.py
 	@$(BIN)/python benchmarks/monitoring.py
 	@$(BIN)/python benchmarks/idle.py

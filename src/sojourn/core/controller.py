@@ -277,11 +277,14 @@ class Controller:
         for deployment in concerned:
             self._ask(deployment, now_s)
         was_scarce, self._is_scarce = self._is_scarce, self._sharing.is_scarce()
-        if self._is_scarce or was_scarce:
+        is_shared_anew = self._is_scarce and self._sharing.is_due(now_s)
+        if is_shared_anew or (was_scarce and not self._is_scarce):  # else no other target can change
             concerned = [deployment for deployment in self._deployments.values() if not deployment.is_removed]
-        targets = self._sharing.targets(concerned, now_s) if self._is_scarce else {}
+        if is_shared_anew:
+            self._sharing.share(concerned, now_s)
         for deployment in concerned:
-            self._aim(deployment, targets.get(deployment.settings.name, deployment.wish.replicas), actions)
+            target = self._sharing.target(deployment) if self._is_scarce else deployment.wish.replicas
+            self._aim(deployment, target, actions)
             self._drain_surplus(deployment, actions)
         if self._short:
             for deployment in sorted(self._short.values(), key=lambda each: each.number):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import inf
 from typing import NamedTuple
 
@@ -48,6 +48,8 @@ class Sharing:
         self._shares: dict[str, int] = {}  # the last answer, for whom and when
         self._shared_for: dict[str, _Wished] = {}
         self._shared_at_s = -inf
+        self._changed: set[str] = set()  # functions that wish something else than that
+        self._is_urgent = False
         self._waiting_since_s: dict[str, float] = {}  # with work and without a replica
         self._turn_until_s: dict[str, float] = {}
         self._wanted: dict[Resources, int] = {}  # replicas wanted, by claim
@@ -56,13 +58,24 @@ class Sharing:
         """A function wants this from now on."""
         self._want(deployment.claim, wish.replicas - deployment.wish.replicas)
         deployment.wish = wish
+        name, wished = deployment.settings.name, _wished(deployment)
+        before = self._shared_for.get(name)
+        if wished == before:
+            self._changed.discard(name)
+        else:
+            self._changed.add(name)
+            # What an operator sets takes effect at once.
+            self._is_urgent = self._is_urgent or before is None or wished.limits != before.limits
 
     def enter(self, deployment: Deployment) -> None:
         """A function is new; its wish counts."""
+        self._is_urgent = True
         self._want(deployment.claim, deployment.wish.replicas)
 
     def leave(self, deployment: Deployment) -> None:
         """A function is going; its wish counts no more."""
+        self._is_urgent = True
+        self._changed.discard(deployment.settings.name)
         self._want(deployment.claim, -deployment.wish.replicas)
 
     def _want(self, claim: Resources, change: int) -> None:
@@ -83,19 +96,22 @@ class Sharing:
         self._shared_at_s = -inf
         return False
 
-    def targets(self, deployments: Sequence[Deployment], now_s: float) -> dict[str, int]:
-        """How many replicas each function is to have of a scarce pool."""
-        wishes = {
-            each.settings.name: _Wished(
-                each.wish.replicas, each.wish.is_idle, (each.scaler.min_replicas, each.scaler.max_replicas)
-            )
-            for each in deployments
-        }
-        pause_s = _SHARED_AGAIN_S if wishes == self._shared_for else _PAUSE_PER_FUNCTION_S * len(deployments)
-        if _limits(wishes) != _limits(self._shared_for) or now_s >= self._shared_at_s + pause_s:
-            self._shares = self._shared(deployments, now_s)
-            self._shared_for, self._shared_at_s = wishes, now_s
-        return self._shares
+    def is_due(self, now_s: float) -> bool:
+        """Whether a scarce pool is to be shared anew: at once for new limits, after a pause for other wishes."""
+        pause_s = _PAUSE_PER_FUNCTION_S * len(self._shared_for) if self._changed else _SHARED_AGAIN_S
+        return self._is_urgent or now_s >= self._shared_at_s + pause_s
+
+    def share(self, deployments: Sequence[Deployment], now_s: float) -> None:
+        """Share a scarce pool among all functions there are."""
+        self._shares = self._shared(deployments, now_s)
+        self._shared_for = {each.settings.name: _wished(each) for each in deployments}
+        self._shared_at_s = now_s
+        self._changed.clear()
+        self._is_urgent = False
+
+    def target(self, deployment: Deployment) -> int:
+        """How many replicas a function is to have of a scarce pool."""
+        return self._shares[deployment.settings.name]
 
     def _shared(self, deployments: Sequence[Deployment], now_s: float) -> dict[str, int]:
         capacity = self._fleet.pool.capacity
@@ -104,20 +120,22 @@ class Sharing:
             name: until_s for name, until_s in self._turn_until_s.items() if name in working and now_s < until_s
         }
         demands = {each.settings.name: self._demand(each, now_s) for each in deployments}
+        floors = _Floors(demands, capacity)
         for name in self._turn_until_s:
-            self._secure(demands, name)
+            floors.secure(name)
         shares = self._allocation.allocate(list(demands.values()), capacity).replicas
         starved = [name for name in working if not shares[name]]
         self._waiting_since_s = {name: self._waiting_since_s.get(name, now_s) for name in starved}
         # With work first: those without keep what the others leave.
         modest = {name: each if name in working else replace(each, wanted=0) for name, each in demands.items()}
-        used = _sum(modest, {name: shares[name] if name in working else each.minimum for name, each in modest.items()})
+        used = _sum((each.claim, shares[name] if name in working else each.minimum) for name, each in modest.items())
+        floors = _Floors(modest, capacity)
         is_changed = False
         for name in sorted(starved, key=lambda name: (self._waiting_since_s[name], name)):
             turn_s = _turn_s(working[name])
             has_room = used.plus(modest[name].claim).fits(capacity)
             is_due = now_s >= self._waiting_since_s[name] + turn_s
-            if (has_room or is_due) and self._secure(modest, name):
+            if (has_room or is_due) and floors.secure(name):
                 used = used.plus(modest[name].claim)
                 self._turn_until_s[name] = now_s + working[name].scaler.cold_start_s + turn_s
                 del self._waiting_since_s[name]
@@ -127,15 +145,6 @@ class Sharing:
         first = self._allocation.allocate(list(modest.values()), capacity).replicas
         rest = [replace(each, minimum=first[name]) for name, each in demands.items()]
         return self._allocation.allocate(rest, capacity).replicas
-
-    def _secure(self, demands: dict[str, Demand], name: str) -> bool:
-        """See to it that a function gets one replica; whether that fits beside what others must have."""
-        raised = replace(demands[name], minimum=max(demands[name].minimum, 1))
-        minima = {other: each.minimum for other, each in demands.items()} | {name: raised.minimum}
-        if not _sum(demands, minima).fits(self._fleet.pool.capacity):
-            return False
-        demands[name] = raised
-        return True
 
     def _demand(self, deployment: Deployment, now_s: float) -> Demand:
         name, wish, scaler = deployment.settings.name, deployment.wish, deployment.scaler
@@ -158,9 +167,9 @@ class Sharing:
         )
 
 
-def _limits(wishes: dict[str, _Wished]) -> dict[str, tuple[int, int]]:
-    """Floors and ceilings: what an operator sets takes effect at once."""
-    return {name: wished.limits for name, wished in wishes.items()}
+def _wished(deployment: Deployment) -> _Wished:
+    wish, scaler = deployment.wish, deployment.scaler
+    return _Wished(wish.replicas, wish.is_idle, (scaler.min_replicas, scaler.max_replicas))
 
 
 def _turn_s(deployment: Deployment) -> float:
@@ -170,8 +179,33 @@ def _turn_s(deployment: Deployment) -> float:
     return min(max(_TURN_S, _TURN_STARTS * deployment.scaler.cold_start_s), _TURN_SHARE * patience_s)
 
 
-def _sum(demands: dict[str, Demand], counts: dict[str, int]) -> Resources:
+class _Floors:
+    """What all functions must have, added up once, and raised function by function.
+
+    Args:
+        demands: By function; those that are raised are replaced here.
+        capacity: What the pool has.
+    """
+
+    def __init__(self, demands: dict[str, Demand], capacity: Resources) -> None:
+        self._demands = demands
+        self._capacity = capacity
+        self._total = _sum((each.claim, each.minimum) for each in demands.values())
+
+    def secure(self, name: str) -> bool:
+        """See to it that a function gets one replica; whether that fits beside what others must have."""
+        demand = self._demands[name]
+        total = self._total if demand.minimum else self._total.plus(demand.claim)
+        if not total.fits(self._capacity):
+            return False
+        if not demand.minimum:
+            self._total = total
+            self._demands[name] = replace(demand, minimum=1)
+        return True
+
+
+def _sum(claims: Iterable[tuple[Resources, int]]) -> Resources:
     total = Resources()
-    for name, each in demands.items():
-        total = total.plus(each.claim, counts[name])
+    for claim, count in claims:
+        total = total.plus(claim, count)
     return total

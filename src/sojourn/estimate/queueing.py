@@ -45,10 +45,16 @@ def wait_quantile_s(
         M/M/c: W exceeds t with probability C exp(-(c/s - lam) t). The scaling by (Ca^2 + Cs^2) / 2 is A. O. Allen's and
         J. Cunneen's for the mean wait; used for the quantile as in Faro (ALGORITHMS 4).
     """
-    offered = arrivals_per_s * service_s
-    if offered >= servers:
+    waiting = erlang_c(servers, arrivals_per_s * service_s)
+    return quantile_of_waiting_s(waiting, servers, arrivals_per_s, service_s, burstiness, quantile)
+
+
+def quantile_of_waiting_s(
+    waiting: float, servers: int, arrivals_per_s: float, service_s: float, burstiness: float, quantile: float
+) -> float:
+    """`wait_quantile_s` for whoever knows the probability of having to wait, as `erlang_c` tells it [s]."""
+    if arrivals_per_s * service_s >= servers:
         return inf
-    waiting = erlang_c(servers, offered)
     if waiting <= 1.0 - quantile:
         return 0.0
     return 0.5 * burstiness * log(waiting / (1.0 - quantile)) / (servers / service_s - arrivals_per_s)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from math import inf
+
+from sojourn.domain.demand import ServiceTimes
 from sojourn.estimate.capacity import largest_useful_batch
-from sojourn.estimate.queueing import erlang_c, wait_quantile_s
+from sojourn.estimate.queueing import erlang_c, quantile_of_waiting_s
 from sojourn.policy.allocation.port import Demand
 
 _UTILIZATION_MAX = 0.95
@@ -26,37 +29,49 @@ def utility(demand: Demand, replicas: int) -> float:
     Source:
         Faro (EuroSys 2025) for the form of the utility and its relaxation; ALGORITHMS 6.
     """
-    if demand.service is None:
+    service, arrivals_per_s, latency_s = demand.service, demand.arrivals_per_s, demand.latency_s
+    if service is None:
         return min(replicas / demand.wanted, 1.0) if demand.wanted else 1.0
-    if demand.arrivals_per_s <= 0.0:
+    if arrivals_per_s <= 0.0:
         return 1.0
     if replicas == 0:
         return 0.0
     servers = replicas * demand.slots
-    mean_s, p95_s = demand.service.mean_by_size_s, demand.service.p95_by_size_s
-    cap = min(demand.service.size_cap, len(mean_s) - 1)
-    largest = largest_useful_batch(p95_s, demand.latency_s, servers, cap)
-    carried_per_s = min(demand.arrivals_per_s, _UTILIZATION_MAX * servers * largest / max(mean_s[largest], _LEAST_S))
-    p99_s = _p99_s(mean_s, p95_s, largest, servers, carried_per_s)
-    return carried_per_s / demand.arrivals_per_s * min(demand.latency_s / p99_s, 1.0)
+    mean_s, p95_s = service.mean_by_size_s, service.p95_by_size_s
+    largest = largest_useful_batch(p95_s, latency_s, servers, min(service.size_cap, len(mean_s) - 1))
+    carried_per_s, carried = _UTILIZATION_MAX * servers * largest / max(mean_s[largest], _LEAST_S), 1.0
+    if carried_per_s < arrivals_per_s:
+        carried = carried_per_s / arrivals_per_s
+    else:
+        carried_per_s = arrivals_per_s
+    if latency_s == inf:
+        return carried
+    p99_s = _p99_s(service, largest, servers, carried_per_s, latency_s)
+    return carried if p99_s <= latency_s else carried * (latency_s / p99_s)
 
 
-def _p99_s(
-    mean_s: tuple[float, ...], p95_s: tuple[float, ...], largest: int, servers: int, carried_per_s: float
-) -> float:
-    """The predicted p99 at the best of three batch sizes that carry the traffic [s]."""
+def _p99_s(service: ServiceTimes, largest: int, servers: int, carried_per_s: float, enough_s: float) -> float:
+    """The predicted p99 at the best of three batch sizes that carry the traffic, or at the first with `enough_s` [s]."""
+    mean_s, p95_s = service.mean_by_size_s, service.p95_by_size_s
     # Rates grow with the batch, so the first size that carries them is found by bisection.
-    low, high = 1, largest
+    low, high, busy = 1, largest, _UTILIZATION_MAX * servers
     while low < high:
         middle = (low + high) // 2
-        if _UTILIZATION_MAX * servers * middle >= carried_per_s * mean_s[middle]:
+        if busy * middle >= carried_per_s * mean_s[middle]:
             high = middle
         else:
             low = middle + 1
-    return min(
-        p95_s[size] + _wait_s(max(mean_s[size], _LEAST_S), servers, carried_per_s / size, size)
-        for size in (low, (low + largest) // 2, largest)
-    )
+    best_s, tried = inf, 0
+    for size in (low, (low + largest) // 2, largest):
+        p99_s = p95_s[size]
+        if size == tried or p99_s >= best_s:  # waiting only adds to it
+            continue
+        tried = size
+        p99_s += _wait_s(max(mean_s[size], _LEAST_S), servers, carried_per_s / size, size)
+        if p99_s <= enough_s:
+            return p99_s
+        best_s = min(best_s, p99_s)
+    return best_s
 
 
 def _wait_s(service_s: float, servers: int, batches_per_s: float, size: int) -> float:
@@ -65,4 +80,4 @@ def _wait_s(service_s: float, servers: int, batches_per_s: float, size: int) -> 
     if waiting <= _TAIL:
         return 0.0
     stagger_s = service_s / servers * (1.0 - _TAIL / waiting)
-    return stagger_s + wait_quantile_s(servers, batches_per_s, service_s, burstiness=1.0 / size, quantile=1.0 - _TAIL)
+    return stagger_s + quantile_of_waiting_s(waiting, servers, batches_per_s, service_s, 1.0 / size, 1.0 - _TAIL)

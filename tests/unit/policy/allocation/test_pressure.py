@@ -12,7 +12,7 @@ from sojourn.domain.demand import ServiceTimes
 from sojourn.domain.resources import Resources
 from sojourn.errors import ConfigurationError
 from sojourn.policy.allocation.port import Demand
-from sojourn.policy.allocation.pressure import PressurePolicy, _flattened
+from sojourn.policy.allocation.pressure import PressurePolicy
 from sojourn.policy.allocation.utility import utility
 
 LARGEST = 32
@@ -74,13 +74,6 @@ def test_what_nobody_is_owed_goes_by_weight_too():
     """A heavy function that wants little leaves its claim to equal floods: the heavier one gains more by all of it."""
     demands = [demand("small", 0.5, weight=6.0), demand("a", 30.0), demand("b", 30.0, weight=2.0)]
     assert shared(demands, 8) == {"small": 1, "a": 0, "b": 7}
-
-
-def test_a_gain_that_comes_late_is_spread_over_what_leads_to_it():
-    """The concave majorant: sums are kept at its corners, steps never grow."""
-    assert _flattened([0.1, 0.9, 0.2]) == pytest.approx([0.5, 0.5, 0.2])
-    assert _flattened([0.0, 0.0, 0.9, 0.1]) == pytest.approx([0.3, 0.3, 0.3, 0.1])
-    assert _flattened([0.5, 0.3, 0.1]) == pytest.approx([0.5, 0.3, 0.1])
 
 
 def test_two_replicas_that_help_only_together_are_given_together():
