@@ -38,6 +38,15 @@ class Backlog:
         waiting = len(self.on_time.entries) + len(self.late.entries)
         return waiting + sum(map(len, self.groups)) if self.groups else waiting
 
+    def arrived_by(self, at_s: float) -> int:
+        """How many requests in flight had come by an instant."""
+        count = 0
+        for request in self.requests.values():  # in the order they came
+            if request.arrival_at_s > at_s:
+                break
+            count += 1
+        return count
+
     def next_due_at_s(self) -> float:
         """When the next one passes its deadline or gives up, or infinity."""
         due_at_s = self.on_time.next_due_at_s() if self.on_time.entries else inf

@@ -127,7 +127,7 @@ class Dispatcher:
     @property
     def replicas_ready(self) -> int:
         """Leased replicas that take new work."""
-        return sum(not lease.is_revoked for lease in self._leases.by_id.values())
+        return self._leases.open
 
     @property
     def in_flight(self) -> int:
@@ -136,14 +136,8 @@ class Dispatcher:
 
     def overdue(self, now_s: float) -> int:
         """Requests in flight past the latency objective: bad, whatever becomes of them; 0 without an objective."""
-        if self.settings.slo is None:
-            return 0
-        latest_s, overdue = now_s - self.settings.slo.latency_s, 0
-        for request in self._backlog.requests.values():  # in the order they came
-            if request.arrival_at_s > latest_s:
-                break
-            overdue += 1
-        return overdue
+        slo = self.settings.slo
+        return 0 if slo is None else self._backlog.arrived_by(now_s - slo.latency_s)
 
     @property
     def infeasible_s(self) -> float | None:
@@ -225,7 +219,7 @@ class Dispatcher:
     def _batch_completed(self, event: BatchCompleted, now_s: float, actions: list[DispatcherAction]) -> None:
         lease = self._leases.by_id.get(event.replica_id)
         if lease is None or event.batch_id not in lease.batches:
-            return  # an answer that came after its replica was written off
+            return  # its replica was written off before
         batch = self._leases.end(lease, event.batch_id)
         busy_s = now_s - batch.dispatched_at_s
         self.reporter.batch_ended(busy_s)
@@ -346,12 +340,11 @@ class Dispatcher:
 
     def _replica_revoked(self, event: ReplicaRevoked, now_s: float, actions: list[DispatcherAction]) -> None:  # noqa: ARG002
         lease = self._leases.by_id.get(event.replica_id)
-        if lease is None:
-            return
-        self._leases.revoke(lease)
-        if not self._leases.slots:
-            self._backlog.allow_for_cold_start()
-        self._return_if_empty(lease, actions)
+        if lease is not None:
+            self._leases.revoke(lease)
+            if not self._leases.slots:
+                self._backlog.allow_for_cold_start()
+            self._return_if_empty(lease, actions)
 
     def _return_if_empty(self, lease: Lease, actions: list[DispatcherAction]) -> None:
         if lease.is_revoked and not lease.batches and lease.replica_id in self._leases.by_id:
@@ -366,9 +359,8 @@ class Dispatcher:
 
     def _write_off(self, lease: Lease, now_s: float, actions: list[DispatcherAction]) -> None:
         """Forget a replica; what it had runs again where that is allowed."""
-        batches = list(lease.batches.values())
         self._leases.remove(lease)
-        for batch in batches:
+        for batch in lease.batches.values():
             self._recovery.lost(batch, now_s, actions)
         if not self._leases.slots:
             self._cold_clock.lost()

@@ -93,6 +93,11 @@ class Leases:
                 return batch
         raise KeyError(f"request {request.id} is in no batch")
 
+    @property
+    def open(self) -> int:
+        """Replicas that take new work."""
+        return sum(not lease.is_revoked for lease in self.by_id.values())
+
     def begin(self, lease: Lease, batch: Batch) -> None:
         """A batch starts on a free replica."""
         lease.batches[batch.id] = batch
