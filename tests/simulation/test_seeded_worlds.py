@@ -25,8 +25,12 @@ def test_nothing_that_goes_wrong_breaks_an_invariant(seed: int):
 
 def test_the_same_seed_is_the_same_run():
     """To the last instant and action; another seed is another run."""
-    digests = [Watched(draw_world(seed), digests=True).run().digest for seed in (11, 11, 12)]
+    digests = [Watched(draw_world(seed), digests=True).run().digest for seed in (9, 9, 10)]
     assert digests[0] == digests[1] != digests[2]
+
+
+# Of the first sixty seeds some in which the faults below are seen soon.
+_TELLING_SEEDS = (1, 2, 20, 25, 14, 11, 12)
 
 
 def _play(seeds):
@@ -61,4 +65,4 @@ def test_broken_cores_are_found(monkeypatch, mutation):
     """The invariants can fail: each of these faults in the core is seen within a few seeds."""
     mutation(monkeypatch)
     with pytest.raises((AssertionError, KeyError)):
-        _play(range(1, 40))
+        _play(_TELLING_SEEDS)

@@ -1,11 +1,11 @@
-"""Functions as a table for people: the columns of `list` and `top`, and the texts in them."""
+"""Functions as a table for people: the columns of `list`, `top` and others, and the texts in them."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sojourn.domain.objective import parse_slo
@@ -20,22 +20,26 @@ if TYPE_CHECKING:
 Row = dict[str, Any]  # one function as `GET /api/v1/functions` tells it
 _WIDTH_PIPED = 200
 _NAME_CHARACTERS = 20
+_NAME_CHARACTERS_FOLDED = (
+    40  # a longer name that is not to be cut goes on in the next line rather than take a column's room
+)
+_NAME_CHARACTERS_FOLDED_MIN = 8
 _WHOLE_NAMES_FROM_WIDTH = 110
 _SPACE = 2  # between columns
 
 
 class Column(NamedTuple):
-    """One column: its heading, its text for a function, and when it is shown.
+    """One column: its heading, its text for a row (a function, or what else is listed), and when it is shown.
 
     `from_width` is the least width of the terminal, in characters; narrower ones do without it, and so do those in which
     the columns do not fit as they are: the one with the greatest goes first.
     """
 
     heading: str
-    cell: Callable[[Row], str]
+    cell: Callable[[Any], str]
     is_number: bool = True
     from_width: int = 0
-    style: Callable[[Row], str] = lambda _: ""
+    style: Callable[[Any], str] = lambda _: ""
 
 
 def output_console() -> Console:
@@ -46,32 +50,47 @@ def output_console() -> Console:
     return Console(width=None if has_width else _WIDTH_PIPED)
 
 
-def function_table(width: int, columns: Sequence[Column], functions: Iterable[Row]) -> Table:
-    """The functions in rows, with those columns that a terminal of this width has room for; the first is the name."""
+def function_table(
+    width: int, columns: Sequence[Column], functions: Iterable[Any], *, has_whole_names: bool = False
+) -> Table:
+    """The functions in rows, with those columns that a terminal of this width has room for; the first is the name.
+
+    Long names are cut in narrow terminals; with `has_whole_names` they go on in the next line instead.
+    """
     from rich.table import Table  # noqa: PLC0415 (as above)
     from rich.text import Text  # noqa: PLC0415 (as above)
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, _SPACE, 0, 0))
     functions = list(functions)
-    shown = _fitting(width, columns, functions)
+    cut = None if width >= _WHOLE_NAMES_FROM_WIDTH else _NAME_CHARACTERS
+    shown = _fitting(width, columns, functions, _NAME_CHARACTERS_FOLDED if has_whole_names else cut)
     for column in shown:
         table.add_column(column.heading, justify="right" if column.is_number else "left", no_wrap=True)
-    if width < _WHOLE_NAMES_FROM_WIDTH:
-        table.columns[0].max_width = _NAME_CHARACTERS
+    name = table.columns[0]
+    if has_whole_names:
+        left = width - table_width(shown[1:], functions) - _SPACE
+        name.max_width, name.no_wrap, name.overflow = max(left, _NAME_CHARACTERS_FOLDED_MIN), False, "fold"
+    else:
+        name.max_width = cut
     for function in functions:
         table.add_row(*(Text(column.cell(function), column.style(function)) for column in shown))
     return table
 
 
-def _fitting(width: int, columns: Sequence[Column], functions: Sequence[Row]) -> list[Column]:
+def table_width(columns: Sequence[Column], functions: Sequence[Any], name_characters: int | None = None) -> int:
+    """What the columns take when none is cut but the first, the name, after so many characters; in characters."""
+    widths = [max([len(column.heading), *(len(column.cell(one)) for one in functions)]) for column in columns]
+    if name_characters is not None:
+        widths[0] = min(widths[0], name_characters)
+    return sum(widths) + _SPACE * (len(widths) - 1)
+
+
+def _fitting(
+    width: int, columns: Sequence[Column], functions: Sequence[Any], name_characters: int | None
+) -> list[Column]:
     """The columns a terminal of this width shows without cutting a figure."""
     shown = [column for column in columns if width >= column.from_width]
-    widths = {
-        column: max([len(column.heading), *(len(column.cell(function)) for function in functions)]) for column in shown
-    }
-    if width < _WHOLE_NAMES_FROM_WIDTH:
-        widths[shown[0]] = min(widths[shown[0]], _NAME_CHARACTERS)
-    while sum(widths[column] + _SPACE for column in shown) - _SPACE > width:
+    while table_width(shown, functions, name_characters) > width:
         dispensable = max(shown, key=lambda column: column.from_width)
         if not dispensable.from_width:
             break
@@ -85,7 +104,7 @@ def share_or_dash(value: float | None) -> str:
 
 
 def rate(function: Row) -> str:
-    """Arrivals per second over the last minute."""
+    """Arrivals per second over the last minute, or since the server's start."""
     return number_text(round(function["recent"]["arrival_rate_per_s"], 1))
 
 
@@ -141,15 +160,24 @@ def objective_share(function: Row) -> float | None:
 def clock_text(at: str) -> str:
     """The time of day here of an instant as the API tells it; the text itself if it tells it otherwise."""
     try:
-        return datetime.fromisoformat(at).astimezone().strftime("%H:%M:%S")
+        return _here(at).strftime("%H:%M:%S")
     except ValueError:
         return escaped(at)
+
+
+def _here(at: str) -> datetime:
+    """To the nearest second: what happened at 11:59:59.999 happened at 12:00:00.
+
+    Raises:
+        ValueError: This is no instant.
+    """
+    return (datetime.fromisoformat(at) + timedelta(seconds=0.5)).astimezone()
 
 
 def instant_text(at: str) -> str:
     """The same with the day in front if it is not today's."""
     try:
-        here = datetime.fromisoformat(at).astimezone()
+        here = _here(at)
     except ValueError:
         return escaped(at)
     return here.strftime("%H:%M:%S" if here.date() == datetime.now(here.tzinfo).date() else "%d %b %H:%M:%S")

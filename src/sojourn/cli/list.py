@@ -26,9 +26,10 @@ from sojourn.cli.options import admin_url_option, json_option
 @json_option
 @admin_url_option
 def list_functions(as_json: bool, admin_url: str) -> None:  # noqa: FBT001 (click calls by name)
-    """List the functions of a running server, with what the last minute was like.
+    """List the functions of a running server, how they hold their objectives and what the last minute was like.
 
-    "within" and "budget" are those of the objective's window; rate, p50 and p99 (of served requests) of the last minute.
+    "within" and "budget" are over the objective's window, restarts included; served and not served since the server's
+    start; rate, p50 and p99 (of served requests) of the last minute, or since the start.
     Replicas are shown as "3 +2 -1": three ready, two starting, one draining.
     """
     answer = admin_json(admin_url, "/api/v1/functions")
@@ -47,6 +48,7 @@ def _print_table(functions: list[dict[str, Any]]) -> None:
 
     console = output_console()
     console.print(function_table(console.width, _COLUMNS, functions))
+    console.print(Text(_PERIODS, "dim"))
     for function in functions:
         if function.get("last_scaling"):
             console.print(Text(f"{function['name']}: scaled {last_scaling(function)}"))
@@ -54,6 +56,12 @@ def _print_table(functions: list[dict[str, Any]]) -> None:
             console.print(Text(f"{function['name']}: alerts fire: {', '.join(function['alerts_firing'])}", "bold red"))
         if function.get("infeasible"):
             console.print(Text(f"{function['name']}: the objective cannot be met: {function['infeasible']}"))
+
+
+_PERIODS = (
+    "within, budget: over the objective's window, restarts included; served, not served: since the server's start; "
+    "rate/s, p50, p99: the last minute, or since the start"
+)
 
 
 def _milliseconds(value_s: float | None) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sojourn.cli.function_table import instant_text
+from sojourn.cli.function_table import Column, function_table, instant_text, table_width
 from sojourn.report.axis import duration_text, share_text
 from sojourn.report.slo_words import (
     QUANTILES_NOTE,
@@ -27,7 +28,6 @@ from sojourn.telemetry.log import escaped
 
 _BAR_CHARACTERS = 24
 _BAR_CHARACTERS_SHORT = 10
-_CAUSE_FROM_WIDTH = 120
 
 
 def budget_bar(remaining: float, width: int, *, is_plain: bool = False) -> str:
@@ -49,34 +49,52 @@ def _budget_style(status: SLOStatus) -> str:
 
 
 def overview_of(statuses: Sequence[SLOStatus], width: int, *, is_plain: bool) -> RenderableType:
-    """A row per function; those with the least budget first, those without an objective last."""
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for heading, is_number in (("function", False), ("objective", False), ("within", True), ("budget", False)):
-        table.add_column(heading, justify="right" if is_number else "left", no_wrap=True)
-    table.add_column("burn", justify="right", no_wrap=True)
-    table.add_column("alerts", no_wrap=True)
-    has_causes = width >= _CAUSE_FROM_WIDTH
-    if has_causes:
-        table.add_column("mostly", no_wrap=True)
-    for status in sorted(statuses, key=lambda one: one.budget.remaining_ratio if one.budget else float("inf")):
-        budget = Text("-")
-        if status.budget is not None:
-            left = status.budget.remaining_ratio
-            bar = budget_bar(left, _BAR_CHARACTERS_SHORT, is_plain=is_plain)
-            budget = Text(f"{bar} {percent_left(left)}", _budget_style(status))
-        firing = [alert.rule for alert in status.alerts if alert.state is AlertState.FIRING]
-        row: list[RenderableType] = [
-            Text(escaped(status.function)),
-            Text(status.objective.text if status.objective else "none"),
-            Text(share_text(status.good / status.total) if status.total else "-"),
-            budget,
-            Text(burn_text(_present_burn(status))),
-            Text(", ".join(firing) or "-", "bold red" if firing else ""),
-        ]
-        if has_causes:
-            row.append(Text(status.causes[0].sentence if status.causes else "-"))
-        table.add_row(*row)
-    return table
+    """A row per function; those with the least budget first, those without an objective last.
+
+    Where alerts and causes do not fit beside the figures as they are, they stand below the table.
+    """
+    ordered = sorted(statuses, key=lambda one: one.budget.remaining_ratio if one.budget else float("inf"))
+    bar = Column("", lambda one: _short_bar(one, is_plain=is_plain), is_number=False, from_width=2, style=_budget_style)
+    figures = (*_FIGURES, bar)
+    if table_width([*figures, *_WORDS], ordered) <= width:
+        return function_table(width, [*figures, *_WORDS], ordered, has_whole_names=True)
+    lines = [_below(status) for status in ordered if status.causes or _firing(status) != "-"]
+    return Group(function_table(width, figures, ordered, has_whole_names=True), *lines)
+
+
+def _below(status: SLOStatus) -> Text:
+    firing = _firing(status)
+    said = [Text(f"alerts fire: {firing}", "bold red")] if firing != "-" else []
+    said += [Text(cause.sentence) for cause in status.causes[:1]]
+    return Text(f"{escaped(status.function)}: ").append_text(Text("; ").join(said))
+
+
+def _short_bar(status: SLOStatus, *, is_plain: bool) -> str:
+    if status.budget is None:
+        return ""
+    return budget_bar(status.budget.remaining_ratio, _BAR_CHARACTERS_SHORT, is_plain=is_plain)
+
+
+def _firing(status: SLOStatus) -> str:
+    return ", ".join(alert.rule for alert in status.alerts if alert.state is AlertState.FIRING) or "-"
+
+
+_FIGURES: Final = (
+    Column("function", lambda one: escaped(one.function), is_number=False),
+    Column("objective", lambda one: one.objective.text if one.objective else "none", is_number=False, from_width=1),
+    Column("within", lambda one: share_text(one.good / one.total) if one.total else "-"),
+    Column("burn", lambda one: burn_text(_present_burn(one))),
+    Column(
+        "budget",
+        lambda one: percent_left(one.budget.remaining_ratio) if one.budget else "-",
+        is_number=False,
+        style=_budget_style,
+    ),
+)
+_WORDS: Final = (
+    Column("alerts", _firing, is_number=False, style=lambda one: "bold red" if _firing(one) != "-" else ""),
+    Column("mostly", lambda one: one.causes[0].sentence if one.causes else "-", is_number=False),
+)
 
 
 def _present_burn(status: SLOStatus) -> float | None:

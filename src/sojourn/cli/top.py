@@ -35,7 +35,9 @@ class Look(NamedTuple):
 @json_option
 @admin_url_option
 def top(interval_s: float, once: bool, sort: str, as_json: bool, admin_url: str) -> None:  # noqa: FBT001 (click calls by name)
-    """Watch functions: objective, share within it over the last minute, traffic, replicas, and why they changed.
+    """Watch functions: objective, share within it, traffic, replicas, and why they changed.
+
+    Shares, rates and batches are of the last minute, or since the server's start if that is less.
 
     Replicas are shown as "3 +2 -1": three ready, two starting, one draining. Ends with Ctrl-C. Where there is
     no terminal to redraw, one table follows the other; with --json one object per line.

@@ -19,6 +19,7 @@ from sojourn.cli.function_table import (
     rate,
     replicas,
     share_or_dash,
+    table_width,
     within_style,
 )
 
@@ -28,6 +29,7 @@ _HEAD_LINES = 4
 _SPACE = 2  # between columns
 _NAME_CHARACTERS, _NAME_CHARACTERS_WIDE = 20, 32
 
+# The first is left out where there is no room for all.
 _COLUMNS = (
     Column("objective", lambda function: function["slo"] or "-", is_number=False),
     Column("within", lambda function: share_or_dash(function["recent"]["within_slo"]), style=within_style),
@@ -63,13 +65,14 @@ def view(functions: Sequence[Row], admin_url: str, size: ConsoleDimensions, sort
         lost_since: Time of day since when this is old; None if it is new.
     """
     ordered = sorted(functions, key=SORTS[sort])
-    room = size.width - _columns_width(ordered)
+    columns = _COLUMNS if _columns_width(ordered, _COLUMNS, _NAME_CHARACTERS) <= size.width + _SPACE else _COLUMNS[1:]
+    room = size.width - _columns_width(ordered, columns, _NAME_CHARACTERS_WIDE)
     is_wide = size.width >= _REASON_FROM_WIDTH and room >= _REASON_CHARACTERS_MIN
     lines_per_row = 1 if is_wide else 2
     fit = max(1, (size.height - _HEAD_LINES) // lines_per_row) if size.height else len(ordered)
     parts: list[Text | Table] = [_head(admin_url, len(functions), lost_since)]
     if functions:
-        parts.append(_table(ordered[:fit], room if is_wide else 0, style="dim" if lost_since else ""))
+        parts.append(_table(ordered[:fit], columns, room if is_wide else 0, style="dim" if lost_since else ""))
     else:
         parts.append(Text("no function is deployed"))
     if not is_wide:
@@ -84,7 +87,7 @@ def _head(admin_url: str, count: int, lost_since: str | None) -> Text:
     head = Text(f"{time.strftime('%H:%M:%S')}  {admin_url}  ", overflow="ellipsis", no_wrap=True)
     if lost_since:
         return head.append(f"not reachable since {lost_since}; trying again", "bold red")
-    return head.append(f"{count} function{'s' if count != 1 else ''}, the last minute")
+    return head.append(f"{count} function{'s' if count != 1 else ''}, last minute or since start")
 
 
 def _reason(function: Row) -> Text:
@@ -96,27 +99,24 @@ def _alerts(function: Row) -> Text:
     return Text(f"{function['name']}: error budget: {firing}", "bold red", overflow="ellipsis", no_wrap=True)
 
 
-def _columns_width(functions: Sequence[Row]) -> int:
-    """What all columns but the reason take when none is cut, in characters, with the space behind each."""
-    names = min(max([len("function"), *(len(function["name"]) for function in functions)]), _NAME_CHARACTERS_WIDE)
-    others = (
-        max([len(column.heading), *(len(column.cell(function)) for function in functions)]) for column in _COLUMNS
-    )
-    return names + sum(others) + _SPACE * (1 + len(_COLUMNS))
+def _columns_width(functions: Sequence[Row], columns: Sequence[Column], name_characters: int) -> int:
+    """What the name and these columns take when none but the name is cut, in characters, with the space behind each."""
+    name = Column("function", lambda function: function["name"])
+    return table_width([name, *columns], functions, name_characters) + _SPACE
 
 
-def _table(functions: Sequence[Row], reason_width: int, *, style: str) -> Table:
+def _table(functions: Sequence[Row], columns: Sequence[Column], reason_width: int, *, style: str) -> Table:
     """A row per function; with a width, in characters, the reason of its last scaling behind it."""
     is_wide = reason_width > 0
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, _SPACE, 0, 0), style=style)
     name_width = _NAME_CHARACTERS_WIDE if is_wide else _NAME_CHARACTERS
     table.add_column("function", no_wrap=True, overflow="ellipsis", max_width=name_width)
-    for column in _COLUMNS:
+    for column in columns:
         table.add_column(column.heading, justify="right" if column.is_number else "left", no_wrap=True)
     if is_wide:
         table.add_column("last scaling", no_wrap=True, overflow="ellipsis", width=reason_width)
     for function in functions:
-        cells = [Text(column.cell(function), column.style(function)) for column in _COLUMNS]
+        cells = [Text(column.cell(function), column.style(function)) for column in columns]
         reason = [Text(last_scaling(function))] if is_wide else []
         table.add_row(function["name"], *cells, *reason)
     return table

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 import click
 import msgspec
 
-from sojourn.cli.function_table import clock_text, output_console
+from sojourn.cli.function_table import Column, clock_text, function_table, output_console
 from sojourn.cli.http_call import admin_json
 from sojourn.cli.options import admin_url_option, json_option
 from sojourn.errors import ClientError
@@ -70,27 +70,22 @@ def _print_trace(told: RequestTrace) -> None:
 
 
 def _print_list(listed: list[TraceSummary]) -> None:
-    from rich.table import Table  # noqa: PLC0415 (as above)
-    from rich.text import Text  # noqa: PLC0415 (as above)
-
     if not listed:
         click.echo(
             f"no request is kept that fits; since the server's start, of each function the last {KEPT_OF_A_KIND} of every "
             f"kind are (slow, failed, ...), and of good ones up to ten a second, the last {SAMPLES_KEPT}"
         )
         return
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for heading in ("at", "request", "function", "kept as", "latency", "ended", "cause"):
-        table.add_column(heading, justify="right" if heading == "latency" else "left", no_wrap=True)
-    for one in listed:
-        texts = [
-            clock_text(one.arrived_at),
-            escaped(one.request_id),
-            escaped(one.function),
-            one.kind.value,
-            duration_text(one.latency_s),
-            one.code or one.outcome.value,
-            one.cause.value.replace("_", " ") if one.cause else "-",
-        ]
-        table.add_row(*(Text(text) for text in texts))
-    output_console().print(table)
+    console = output_console()
+    console.print(function_table(console.width, _COLUMNS, listed, has_whole_names=True))
+
+
+_COLUMNS = (
+    Column("request", lambda one: escaped(one.request_id), is_number=False),
+    Column("at", lambda one: clock_text(one.arrived_at), is_number=False),
+    Column("function", lambda one: escaped(one.function), is_number=False, from_width=1),
+    Column("kept as", lambda one: one.kind.value, is_number=False, from_width=3),
+    Column("latency", lambda one: duration_text(one.latency_s)),
+    Column("ended", lambda one: one.code or one.outcome.value, is_number=False),
+    Column("cause", lambda one: one.cause.value.replace("_", " ") if one.cause else "-", is_number=False, from_width=2),
+)

@@ -15,17 +15,19 @@ WIDTH_PX, HEIGHT_PX = 920, 230
 _LEFT_PX, _RIGHT_PX, _TOP_PX, _BOTTOM_PX = 92, 14, 12, 34
 _TICKS = 7
 _LABEL_PX = 30  # half a label: one nearer to the end than this ends there
-_BUDGET_DRAWN_MIN = -1.0  # a plot that reached down to -8,000 % would show nothing above 0
+BUDGET_DRAWN_MIN = -1.0  # a plot that reached down to -8,000 % would show nothing above 0
+_RATE_OVER_S_MIN = 1.0  # a cell that has just begun is no rate: its first request would be a thousand a second
 _STEPS_S = (10, 30, 60, 300, 600, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86_400, 3 * 86_400, 7 * 86_400)
 
 Point = tuple[float, float]
 
 
-def attainment_chart(history: SLOHistory) -> str:
+def attainment_chart(history: SLOHistory, since_s: float) -> str:
     """Share of good requests per cell against the objective; the axis begins a little below the worst.
 
     A column with requests is as high as the plot: what was missed fills it up from above, so that the worst is seen best
-    and only a time without requests is empty.
+    and only a time without requests is empty. The objective's line begins where it was first in force, at `since_s`
+    (seconds since the epoch).
     """
     assert history.objective is not None, "drawn only where something is promised"
     promised = history.objective.objective
@@ -45,29 +47,18 @@ def attainment_chart(history: SLOHistory) -> str:
                     f'<rect class="cell {kind}" x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" '
                     f'height="{y.px(lower) - top:.1f}"/>'
                 )
-    parts.append(_level(x, y.px(promised)))
+    parts.append(_level(x, y.px(promised), since_s))
     return _svg("Share of requests within the objective", _axes(x, y, share_text, history) + "".join(parts))
 
 
 def budget_chart(history: SLOHistory) -> str:
-    """What was left of the error budget, at the traffic of the whole window; below zero the objective is missed.
+    """What was left of the error budget; below zero the objective is missed.
 
-    The budget is that of all requests of the window, so that the line ends at what is left now. Budgets spent more than
-    twice over lie on the bottom of the plot: the figure is told beside it.
+    Budgets spent more than twice over lie on the bottom of the plot: the figure is told beside it.
     """
-    assert history.objective is not None, "drawn only where something is promised"
-    total = history.total_before + sum(cell.total for cell in history.cells)
-    allowed = (1 - history.objective.objective) * total
-    bad = history.total_before - history.good_before
-    points: list[tuple[float, float]] = []
-    if allowed:
-        points.append((history.begins_at_s, 1 - bad / allowed))
-        for cell in history.cells:
-            bad += cell.total - cell.good
-            points.append((min(cell.starts_at_s + cell.duration_s, history.ends_at_s), 1 - bad / allowed))
-        points.append((history.ends_at_s, points[-1][1]))
-    lowest = max(min([left for _, left in points], default=0.0), _BUDGET_DRAWN_MIN)
-    low = -round_top(-lowest * 1.05, 4) if lowest < 0 else 0.0
+    points = budget_course(history)
+    lowest = max(min([left for _, left in points], default=0.0), BUDGET_DRAWN_MIN)
+    low = max(-round_top(-lowest * 1.05, 4), BUDGET_DRAWN_MIN) if lowest < 0 else 0.0
     x, y = _time_axis(history), Axis(low, 1.0, HEIGHT_PX - _BOTTOM_PX, _TOP_PX)
     parts = [_gap_marks(history, x)]
     if points:
@@ -83,8 +74,30 @@ def budget_chart(history: SLOHistory) -> str:
     )
 
 
-def heat_chart(history: SLOHistory) -> str:
-    """Latency over time: each column shows which share of its served requests took how long; stronger is more."""
+def budget_course(history: SLOHistory) -> list[Point]:
+    """(Instant, what was left of the budget): from each instant on until the next, the last of them being now.
+
+    The budget is that of all requests of the window, so that the last is what is left now. A cell has what was left at
+    its end: in which part of it the budget was spent is not known. Empty without requests.
+    """
+    assert history.objective is not None, "drawn only where something is promised"
+    total = history.total_before + sum(cell.total for cell in history.cells)
+    allowed = (1 - history.objective.objective) * total
+    bad = history.total_before - history.good_before
+    if not allowed:
+        return []
+    points = [(min([history.begins_at_s, *(cell.starts_at_s for cell in history.cells[:1])]), 1 - bad / allowed)]
+    for cell in history.cells:
+        bad += cell.total - cell.good
+        points.append((cell.starts_at_s, 1 - bad / allowed))
+    return [*points, (history.ends_at_s, points[-1][1])]
+
+
+def heat_chart(history: SLOHistory, since_s: float) -> str:
+    """Latency over time: each column shows which share of its served requests took how long; stronger is more.
+
+    The line of the objective's latency begins where that was first in force, at `since_s` (seconds since the epoch).
+    """
     objective_s = history.objective.latency_s if history.objective else None
     rows_low, rows_high = heat_rows((cell.latency for cell in history.cells), objective_s)
     x, y = _time_axis(history), Axis(rows_low, rows_high, HEIGHT_PX - _BOTTOM_PX, _TOP_PX)
@@ -93,7 +106,7 @@ def heat_chart(history: SLOHistory) -> str:
         left, right = x.px(cell.starts_at_s), x.px(cell.starts_at_s + cell.duration_s)
         parts.append(heat_column(cell.latency, left, right, y))
     if objective_s is not None:
-        parts.append(_level(x, y.px(heat_row(objective_s))))
+        parts.append(_level(x, y.px(heat_row(objective_s)), since_s))
     return _svg("Latency over time", _heat_axes(x, y, rows_low, rows_high, history) + "".join(parts))
 
 
@@ -115,13 +128,13 @@ def replica_chart(history: SLOHistory) -> str:
 
 def rate_chart(history: SLOHistory) -> str:
     """Arrivals per second, per cell; the part that missed the objective in another colour."""
-    rates = [(cell, cell.arrivals / cell.duration_s) for cell in history.cells]
+    rates = [(cell, cell.arrivals / max(cell.duration_s, _RATE_OVER_S_MIN)) for cell in history.cells]
     top = round_top(max([1e-3, *(rate for _, rate in rates)]) * 1.05, 4)
     x, y = _time_axis(history), Axis(0.0, top, HEIGHT_PX - _BOTTOM_PX, _TOP_PX)
     parts = [_gap_marks(history, x)]
     for cell, rate in rates:
         left, right = x.px(cell.starts_at_s), x.px(cell.starts_at_s + cell.duration_s)
-        bad_rate = (cell.total - cell.good) / cell.duration_s
+        bad_rate = (cell.total - cell.good) / max(cell.duration_s, _RATE_OVER_S_MIN)
         for kind, low, high in (("good", bad_rate, max(rate, bad_rate)), ("lost", 0.0, bad_rate)):
             if high > low:
                 parts.append(
@@ -137,7 +150,7 @@ def rate_chart(history: SLOHistory) -> str:
 def _time_axis(history: SLOHistory) -> Axis:
     # The first cell may begin before the window does; a window without length has no axis.
     begins_s = min([history.begins_at_s, *(cell.starts_at_s for cell in history.cells[:1])])
-    return Axis(begins_s, max(history.ends_at_s, begins_s + history.cell_s), _LEFT_PX, WIDTH_PX - _RIGHT_PX)
+    return Axis(begins_s, max(history.ends_at_s, begins_s + 1.0), _LEFT_PX, WIDTH_PX - _RIGHT_PX)
 
 
 def _instant_s(text: str) -> float:
@@ -158,8 +171,8 @@ def _gap_mark(gap: Gap, x: Axis) -> str:
     )
 
 
-def _level(x: Axis, at_px: float) -> str:
-    return f'<line class="objective" x1="{x.from_px}" x2="{x.to_px}" y1="{at_px:.1f}" y2="{at_px:.1f}"/>'
+def _level(x: Axis, at_px: float, since_s: float = -math.inf) -> str:
+    return f'<line class="objective" x1="{x.px(since_s):.1f}" x2="{x.to_px}" y1="{at_px:.1f}" y2="{at_px:.1f}"/>'
 
 
 def _axes(x: Axis, y: Axis, text: Callable[[float], str], history: SLOHistory) -> str:

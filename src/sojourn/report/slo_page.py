@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from html import escape
 
 from sojourn.report.axis import duration_text, number_text, share_text
 from sojourn.report.heat import HEAT_STYLE
 from sojourn.report.page import STYLE, figure, keys, number_table
-from sojourn.report.slo_chart import attainment_chart, budget_chart, heat_chart, rate_chart, replica_chart
+from sojourn.report.slo_chart import (
+    BUDGET_DRAWN_MIN,
+    attainment_chart,
+    budget_chart,
+    budget_course,
+    heat_chart,
+    rate_chart,
+    replica_chart,
+)
 from sojourn.report.slo_words import (
     QUANTILES_NOTE,
     alert_text,
@@ -95,8 +104,8 @@ def _budget_bar(status: SLOStatus) -> str:
 
 
 def _at(at: str) -> str:
-    """An instant as the API tells it, shorter; the page says that times are UTC."""
-    return at[:19].replace("T", " ")
+    """An instant as the API tells it, to the nearest second; the page says that times are UTC."""
+    return (datetime.fromisoformat(at) + timedelta(seconds=0.5)).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _alerts(status: SLOStatus) -> str:
@@ -116,6 +125,7 @@ def _numbers(status: SLOStatus) -> list[list[tuple[str, str]]]:
     other = [
         ("left out: faults of clients", f"{status.client_faults:,}"),
         ("left out: cancelled in time", f"{status.cancelled:,}"),
+        ("left out: client asked for less time", f"{status.client_timeouts:,}"),
     ]
     return [counted, other]
 
@@ -142,27 +152,38 @@ def _figures(status: SLOStatus, history: SLOHistory) -> list[str]:
     if not history.cells:
         return []
     gaps = keys([("planned", "server stopped"), ("unplanned", "server killed")]) if history.gaps else ""
-    found = []
+    found, objective = list[str](), ""
+    target_since = status.former_objectives[-1].ends_at if status.former_objectives else None
+    others = [former.ends_at for former in status.former_objectives if not former.judges_alike]
+    latency_since = others[-1] if others else None
     if status.objective is not None:
         promised = f"{status.objective.objective * 100:.10g} %"
         found += [
             figure(
                 "Requests within the objective",
-                keys([("good", "in time"), ("lost", "missed"), ("objective", f"objective {promised}")]) + gaps,
-                attainment_chart(history),
+                keys(
+                    [
+                        ("good", "in time"),
+                        ("lost", "missed"),
+                        ("objective", f"objective {promised}{_since(target_since)}"),
+                    ]
+                )
+                + gaps,
+                attainment_chart(history, _instant_s(target_since)),
             ),
             figure(
-                "Error budget left", keys([("good", "left"), ("objective", "used up")]) + gaps, budget_chart(history)
+                "Error budget left",
+                keys([("good", "left"), ("objective", "used up")]) + gaps + escape(_cut(history)),
+                budget_chart(history),
             ),
         ]
-    objective = (
-        keys([("objective", f"objective {duration_text(status.objective.latency_s)}")]) if status.objective else ""
-    )
+        latency = f"objective {duration_text(status.objective.latency_s)}{_since(latency_since)}"
+        objective = keys([("objective", latency)])
     found += [
         figure(
             "Latency",
             keys([("p99", "share of served requests; stronger is more")]) + objective + gaps,
-            heat_chart(history),
+            heat_chart(history, _instant_s(latency_since)),
         ),
         figure(
             "Requests per second", keys([("good", "all"), ("lost", "missed the objective")]) + gaps, rate_chart(history)
@@ -170,6 +191,22 @@ def _figures(status: SLOStatus, history: SLOHistory) -> list[str]:
         figure("Replicas", gaps, replica_chart(history)),
     ]
     return found
+
+
+def _since(at: str | None) -> str:
+    return f" since {_at(at)}" if at else ""
+
+
+def _instant_s(at: str | None) -> float:
+    return datetime.fromisoformat(at).timestamp() if at else -math.inf
+
+
+def _cut(history: SLOHistory) -> str:
+    """What a plot of the budget that does not reach down to all of it leaves out, and the figure of now."""
+    left = [value for _, value in budget_course(history)]
+    if min(left, default=0.0) >= BUDGET_DRAWN_MIN:
+        return ""
+    return f"; below {BUDGET_DRAWN_MIN * 100:.0f} % it is cut: {left[-1] * 100:,.0f} % now"
 
 
 def _causes(status: SLOStatus) -> str:

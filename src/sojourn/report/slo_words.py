@@ -11,6 +11,7 @@ from sojourn.slo.status import AlertStatus, FormerObjective, Gap, HistoryState, 
 
 _DAY_S, _HOUR_S, _MINUTE_S = 86_400.0, 3600.0, 60.0
 _GAPS_SHOWN = 5  # the last ones
+_GRAIN_SHARE_MAX = 0.01  # of a window: more than that is worth saying
 
 Clock = Callable[[str], str]  # from an instant as the API tells it to how it is shown
 
@@ -45,7 +46,7 @@ def verdict_of(status: SLOStatus) -> tuple[str, str]:
         return "none", "no request counted yet: nothing can be said of the objective"
     share = share_text(status.good / status.total)
     promised = f"{status.objective.objective * 100:.10g} % are promised"
-    if status.former_objectives:
+    if any(not former.judges_alike for former in status.former_objectives):
         said = f"{share} of {status.total:,} requests met the objective of their time; {promised}"
     else:
         within = duration_text(status.objective.latency_s)
@@ -66,9 +67,9 @@ def budget_text(status: SLOStatus, budget: Budget) -> str:
 
 
 def alert_text(alert: AlertStatus, clock: Clock) -> str:
-    """An alert that is not inactive: since when, how fast the budget burns, and its limit."""
+    """An alert that is not inactive: since when, how fast the budget burns, its limit, and when it is to end."""
     since = f" since {clock(alert.since)}" if alert.since else ""
-    return f"({alert.severity.value}){since}{_why(alert)}"
+    return f"({alert.severity.value}){since}{_why(alert, clock)}"
 
 
 def alerts_told(status: SLOStatus) -> list[AlertStatus]:
@@ -76,11 +77,25 @@ def alerts_told(status: SLOStatus) -> list[AlertStatus]:
     return [alert for alert in status.alerts if alert.state is not AlertState.INACTIVE]
 
 
-def _why(alert: AlertStatus) -> str:
+def _why(alert: AlertStatus, clock: Clock) -> str:
     if not alert.factor:
         return ": what is counted now will be forgotten when the server ends"
-    now = f"{burn_text(alert.long_burn)} and {burn_text(alert.short_burn)}"
-    return f": budget burns at {now} over {long_text(alert.long_s)} and {long_text(alert.short_s)}, limit {alert.factor:g}x"
+    said = f": {_burning(alert)}, limit {alert.factor:g}x"
+    if alert.clear_since and alert.resolved_at:
+        since, until = clock(alert.clear_since), clock(alert.resolved_at)
+        said += f"; its condition has not held since {since}, and it is resolved if that stays so until {until}"
+    if alert.is_of_former_objective and alert.state is AlertState.FIRING:
+        said += "; it began under the former objective"
+    return said
+
+
+def _burning(alert: AlertStatus) -> str:
+    long, short = long_text(alert.long_s), long_text(alert.short_s)
+    if alert.long_burn is None:
+        return f"no requests in the last {long}"
+    if alert.short_burn is None:
+        return f"budget burns at {burn_text(alert.long_burn)} over {long}, no requests in the last {short}"
+    return f"budget burns at {burn_text(alert.long_burn)} and {burn_text(alert.short_burn)} over {long} and {short}"
 
 
 def notes_of(status: SLOStatus, clock: Clock) -> Iterator[str]:
@@ -89,10 +104,29 @@ def notes_of(status: SLOStatus, clock: Clock) -> Iterator[str]:
         yield f"the objective cannot be met: {status.infeasible}"
     for former in status.former_objectives:
         yield _former(former, clock)
-    if status.client_faults or status.cancelled:
+    left_out = [
+        (count, whose)
+        for count, whose in (
+            (status.client_faults, "with a fault of the client's"),
+            (status.cancelled, "whose client left within the objective"),
+            (status.client_timeouts, "whose client asked for less time than the objective"),
+        )
+        if count
+    ]
+    if left_out:
+        (first, whose), *others = left_out
+        yield ", ".join([f"left out: {_requests(first)} {whose}", *(f"{count:,} {whose}" for count, whose in others)])
+    if status.overdue:
+        yield f"{_requests(status.overdue)} not ended yet, but past the objective: alerts see them, the counts do not"
+    coarse = [
+        long_text(window.window_s)
+        for window in status.windows
+        if window.grain_s == _MINUTE_S and window.grain_s > _GRAIN_SHARE_MAX * window.window_s
+    ]
+    if coarse and status.objective is not None:
         yield (
-            f"left out: {status.client_faults:,} requests with a fault of the client's, "
-            f"{status.cancelled:,} whose client left within the objective"
+            f"windows that begin before this server did ({', '.join(coarse)}) are made of whole minutes: "
+            "they may reach back up to 60 s further"
         )
     earlier = max(len(status.gaps) - _GAPS_SHOWN, 0) + status.gaps_left_out
     if earlier:
@@ -105,8 +139,17 @@ def notes_of(status: SLOStatus, clock: Clock) -> Iterator[str]:
         yield "history is kept in memory only: this server has no state directory of its own (--port 0)"
 
 
+def _requests(count: int) -> str:
+    return f"{count:,} request{'s' if count != 1 else ''}"
+
+
 def _former(former: FormerObjective, clock: Clock) -> str:
     until = clock(former.ends_at)
+    if former.judges_alike:
+        return (
+            f"from {clock(former.begins_at)} to {until} the objective was {former.text}: its latency was the same, so that "
+            "its requests count as they did; only how many must be good, or over which window, has changed"
+        )
     if former.text is None:
         return f"requests before {until} were counted by a version that did not keep by which objective"
     if not former.text:

@@ -23,14 +23,18 @@ class Accounts:
         meter: Counts.
         traces: Where requests worth a look are kept; None keeps none.
         objective_s: The latency objective in seconds, or None.
+        sets_aside: Whether those whose deadline has passed let others go first (`BatchingPolicy.heeds_deadlines`).
     """
 
-    __slots__ = ("_kept_objective_s", "_meter", "_objective_s", "_sample_at_s", "_traces")
+    __slots__ = ("_kept_objective_s", "_meter", "_objective_s", "_sample_at_s", "_sets_aside", "_traces")
 
-    def __init__(self, meter: FunctionMeter, traces: TraceStore | None, objective_s: float | None) -> None:
+    def __init__(
+        self, meter: FunctionMeter, traces: TraceStore | None, objective_s: float | None, *, sets_aside: bool = False
+    ) -> None:
         self._meter = meter
         self._traces = traces
         self._kept_objective_s = objective_s
+        self._sets_aside = sets_aside
         self._objective_s = inf if objective_s is None else objective_s
         self._sample_at_s = inf if traces is None else -inf
 
@@ -138,6 +142,8 @@ class Accounts:
             batch,
             action.loss_wait_s,
             message[:_MESSAGE_CHARACTERS_MAX],
+            # Of those that ran in vain the halves of a batch come first, whatever their deadlines.
+            was_set_aside=self._sets_aside and not action.retry_s and action.queue_wait_s > self._objective_s,
         )
         self._traces.keep(kept)
         if is_served:

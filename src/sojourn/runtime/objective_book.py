@@ -59,20 +59,18 @@ class ObjectiveBook:
         self._unsaved = [one for one in self._unsaved if one not in written]
 
     def former(self, function: str, since_s: float) -> list[FormerObjective]:
-        """Objectives that were in force after `since_s` (seconds since the epoch) with another latency than now's.
-
-        One that differs only in share or window judged each request as the present one does. Oldest first.
-        """
+        """Other objectives than the present one that were in force after `since_s` (seconds since the epoch), oldest first."""
         known = self._by_function.get(function, [])
+        present = known[-1].objective if known else None
         return [
             FormerObjective(
                 text=one.objective,
                 begins_at=utc_text(max(one.since_s, since_s)),
                 ends_at=utc_text(following.since_s),
+                judges_alike=bool(one.objective) and _latency_s(one.objective) == _latency_s(present),
             )
             for one, following in pairwise(known)
-            if following.since_s > since_s
-            and (one.objective is None or _latency_s(one.objective) != _latency_s(known[-1].objective))
+            if following.since_s > since_s and one.objective != present
         ]
 
 

@@ -85,13 +85,14 @@ class FunctionService:
         self.meter = meter
         self.journal = journal
         self.links: dict[int, ReplicaLink] = {}
-        self.dispatcher = Dispatcher(settings, batching_policy(settings.batching), bounds)
+        policy = batching_policy(settings.batching)
+        self.dispatcher = Dispatcher(settings, policy, bounds)
         self._latency_s = settings.slo.latency_s if settings.slo else None
         self.on_idle: Callable[[], None] | None = None  # called when nothing is in flight any more
         self._owner = owner
         self._is_judged = self._latency_s is None  # whether the objective was found feasible or not
         self._clock = clock
-        self._accounts = Accounts(meter, traces, self._latency_s)
+        self._accounts = Accounts(meter, traces, self._latency_s, sets_aside=policy.heeds_deadlines)
         self._outbox = Outbox(clock)
         self._calls: dict[int, Call] = {}
         self._running: dict[int, Run] = {}  # by batch

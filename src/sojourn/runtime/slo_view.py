@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import inf
 from typing import Final
+
+from msgspec.structs import replace
 
 from sojourn.domain.objective import DAY_S, DEFAULT_WINDOW_S, SLO
 from sojourn.runtime.service import FunctionService
@@ -17,7 +19,9 @@ from sojourn.slo.monitor import FINE_KEPT, FINE_S, HOUR_S, MINUTE_S, MINUTES_KEP
 from sojourn.slo.status import (
     AlertStatus,
     CauseStatus,
+    FormerObjective,
     Gap,
+    HistoryCell,
     HistoryState,
     HistoryStatus,
     ObjectiveStatus,
@@ -34,6 +38,7 @@ HISTORY_ALERT: Final = "history-lost"
 _CELLS_SHOWN_MAX: Final = 360
 _FINE_WINDOW_S: Final = float(FINE_S * FINE_KEPT)
 _GAP_S_MIN: Final = 1.0
+_CELL_S_MIN: Final = 1e-3  # whoever divides by it finds no zero
 GAPS_TOLD_MAX: Final = 100
 _UNITS: Final = ((DAY_S, "d"), (3600.0, "h"), (60.0, "m"), (1.0, "s"))
 _UNPROMISED_S: Final = (300.0, 3600.0, 6 * 3600.0)  # windows shown where no objective names any
@@ -104,8 +109,11 @@ class SLOView:
         whole = known[-1]
         packed = monitor.fine_cells(now_s, _FINE_WINDOW_S)
         covered_s = monitor.covers_s(now_s)
-        alerts = [self._alert(alert) for alert in self._watch.alerts[name]] + self._history_alert()
         begins_s = now_s - lengths_s[-1] + self._watch.offset_s
+        former = self._watch.objectives.former(name, begins_s) if slo else []
+        overdue = service.dispatcher.overdue(now_s)
+        alerts = [*self._alerts(name, slo, former, overdue, now_s), *self._history_alert()]
+        grains_s = [monitor.grain_s(now_s, window_s) for window_s in lengths_s]
         runs = self._watch.keeper.runs
         gaps = gaps_between(runs, begins_s)
         known_s = _known_s(runs, gaps, begins_s, now_s + self._watch.offset_s, covered_s)
@@ -121,8 +129,9 @@ class SLOView:
                 attainment=counts.attainment,
                 burn_rate=burn_rate(counts.total, counts.good, slo.objective) if slo else None,
                 latency_s=latency if window_s <= _FINE_WINDOW_S else None,
+                grain_s=grain_s,
             )
-            for window_s, counts, latency in zip(lengths_s, known, latencies, strict=True)
+            for window_s, counts, latency, grain_s in zip(lengths_s, known, latencies, grains_s, strict=True)
         ]
         return SLOStatus(
             function=name,
@@ -134,6 +143,8 @@ class SLOView:
             good=whole.good,
             client_faults=whole.client_faults,
             cancelled=whole.cancelled,
+            client_timeouts=whole.client_timeouts,
+            overdue=overdue,
             budget=_budget(slo, whole, monitor, now_s),
             windows=windows,
             alerts=alerts,
@@ -145,7 +156,7 @@ class SLOView:
                 why=self._watch.keeper.why,
                 since=utc_text(self._watch.keeper.since_s + self._watch.offset_s),
             ),
-            former_objectives=self._watch.objectives.former(name, begins_s) if slo else [],
+            former_objectives=former,
             infeasible=service.infeasible,
         )
 
@@ -161,11 +172,11 @@ class SLOView:
             return None
         now_s, slo, monitor = self._clock(), service.manifest.settings.slo, service.meter.monitor
         whole_s = slo.window_s if slo else DEFAULT_WINDOW_S
-        known_s = max(monitor.covers_s(now_s), float(FINE_S))
+        ends_at_s, runs = now_s + self._watch.offset_s, self._watch.keeper.runs
+        known_s = max(min(monitor.covers_s(now_s), ends_at_s - runs[0].started_at_s), float(FINE_S))
         shown_s = min(whole_s, known_s) if window_s is None else window_s
         if self._watch.keeper.state is HistoryState.OFF:
             shown_s = min(shown_s, _FINE_WINDOW_S)  # of what lies before only sums are known
-        ends_at_s = now_s + self._watch.offset_s
         begins_at_s = ends_at_s - shown_s
         whole = monitor.total_good(now_s, whole_s)
         packed: list[PackedCell] | None = None
@@ -183,14 +194,14 @@ class SLOView:
         # What the cells do not show came before them: so the budget that is drawn ends at the one that is told.
         total_before = max(whole[0] - sum(cell.total for cell in cells), 0)
         good_before = min(max(whole[1] - sum(cell.good for cell in cells), 0), total_before)
-        gaps = gaps_between(self._watch.keeper.runs, begins_at_s)
+        gaps = gaps_between(runs, begins_at_s)
         return SLOHistory(
             function=name,
             objective=_objective(slo),
             begins_at_s=begins_at_s,
             ends_at_s=ends_at_s,
             cell_s=cell_s,
-            cells=cells,
+            cells=_known_part(cells, runs[0].started_at_s, ends_at_s),
             gaps=gaps[-GAPS_TOLD_MAX:],
             gaps_left_out=max(len(gaps) - GAPS_TOLD_MAX, 0),
             total_before=total_before,
@@ -209,19 +220,33 @@ class SLOView:
                 rows[row.starts_at_s, row.revision] = row.packed
         return [PackedCell(starts_at_s, length_s, packed) for (starts_at_s, _), packed in sorted(rows.items())]
 
-    def _alert(self, alert: BurnAlert) -> AlertStatus:
-        is_new = alert.state is AlertState.INACTIVE and not alert.since_s
-        return AlertStatus(
-            rule=alert.rule.name,
-            severity=alert.rule.severity,
-            state=alert.state,
-            since=None if is_new else utc_text(alert.since_s + self._watch.offset_s),
-            long_s=alert.rule.long_s,
-            short_s=alert.rule.short_s,
-            factor=alert.rule.factor,
-            long_burn=alert.long_burn,
-            short_burn=alert.short_burn,
-        )
+    def _alerts(
+        self, name: str, slo: SLO | None, former: Sequence[FormerObjective], overdue: int, now_s: float
+    ) -> Iterator[AlertStatus]:
+        """The alerts with the burn rates of this instant: those they were last stepped with may be a second old."""
+        monitor, offset_s = self._services[name].meter.monitor, self._watch.offset_s
+
+        def burning(window_s: float) -> float | None:
+            total, good = monitor.total_good(now_s, window_s)
+            return burn_rate(total + overdue, good, slo.objective) if slo else None
+
+        for alert in self._watch.alerts[name]:
+            rule, clear_s = alert.rule, alert.clear_since_s
+            since = utc_text(alert.since_s + offset_s)
+            yield AlertStatus(
+                rule=rule.name,
+                severity=rule.severity,
+                state=alert.state,
+                since=None if alert.state is AlertState.INACTIVE and not alert.since_s else since,
+                long_s=rule.long_s,
+                short_s=rule.short_s,
+                factor=rule.factor,
+                long_burn=burning(rule.long_s),
+                short_burn=burning(rule.short_s),
+                clear_since=None if clear_s is None else utc_text(clear_s + offset_s),
+                resolved_at=None if clear_s is None else utc_text(clear_s + rule.resolve_s + offset_s),
+                is_of_former_objective=bool(former) and since < former[-1].ends_at,
+            )
 
     def _history_alert(self) -> list[AlertStatus]:
         """Losing history is an alert itself: after a restart the budget would be wrong."""
@@ -273,6 +298,17 @@ def _percent(share: float) -> str:
     if share < 0.01:
         return "less than 1 %"
     return f"{share:.0%}".replace("%", " %") if share >= 1 or round(share * 100) < 100 else "more than 99 %"
+
+
+def _known_part(cells: Sequence[HistoryCell], began_at_s: float, now_s: float) -> list[HistoryCell]:
+    """The cells without what lies before the first server or after now, so that rates are those of the time they are of."""
+    found = list(cells)
+    if found and found[0].starts_at_s < began_at_s < found[0].starts_at_s + found[0].duration_s:
+        ends_at_s = found[0].starts_at_s + found[0].duration_s
+        found[0] = replace(found[0], starts_at_s=began_at_s, duration_s=ends_at_s - began_at_s)
+    if found and found[-1].starts_at_s + found[-1].duration_s > now_s:
+        found[-1] = replace(found[-1], duration_s=max(now_s - found[-1].starts_at_s, _CELL_S_MIN))
+    return found
 
 
 def gaps_between(runs: Iterable[Run], since_s: float) -> list[Gap]:

@@ -51,7 +51,8 @@ class Watch:
             is_bad = counts_as_bad(finish, self._slo.latency_s)
             if not is_bad:
                 tally.cancelled += finish.outcome is Outcome.CANCELLED
-                tally.client_faults += finish.outcome is not Outcome.CANCELLED
+                tally.client_timeouts += finish.outcome is Outcome.EXPIRED
+                tally.client_faults += finish.outcome not in {Outcome.CANCELLED, Outcome.EXPIRED}
                 return
         tally.total += 1
         if not is_bad:

@@ -233,6 +233,14 @@ class Monitor:
         series, number, tallies = parts
         return sum_counts([series.counts_since(number), *(tally.counts() for tally in tallies)])
 
+    def grain_s(self, now_s: float, window_s: float) -> int:
+        """By how much a window may reach further back than its length, in seconds: the length of its cells.
+
+        One before whose begin nothing was counted holds nothing that it should not.
+        """
+        parts = self._parts(now_s, window_s)
+        return FINE_S if parts is None or window_s >= self.covers_s(now_s) else parts[0].cell_s
+
     def _parts(self, now_s: float, window_s: float) -> tuple[Series, int, list[Tally]] | None:
         """The closed cells a window is made of, from which number on, and those still open."""
         if self._fine is None:
@@ -394,6 +402,7 @@ def sum_counts(parts: Iterable[Counts]) -> Counts:
         total.good += part.good
         total.client_faults += part.client_faults
         total.cancelled += part.cancelled
+        total.client_timeouts += part.client_timeouts
         for place, count in enumerate(part.bad_by_cause):
             total.causes[place] += count
     return total.counts()

@@ -38,7 +38,7 @@ class Series:
         self._good_before = array("Q")
         self._total = 0
         self._good = 0
-        self._columns = tuple(array("I") for _ in range(2 + len(CAUSES)))  # client faults, cancelled, causes
+        self._columns = tuple(array("I") for _ in range(3 + len(CAUSES)))  # those left out, causes
         self._packed: list[bytes] | None = [] if keeps_packed else None
 
     def __len__(self) -> int:
@@ -56,7 +56,8 @@ class Series:
         self._good_before.append(self._good)
         self._total += tally.total
         self._good += tally.good
-        for column, count in zip(self._columns, (tally.client_faults, tally.cancelled, *tally.causes), strict=True):
+        left_out = (tally.client_faults, tally.cancelled, tally.client_timeouts)
+        for column, count in zip(self._columns, (*left_out, *tally.causes), strict=True):
             column.append(min(count, _COUNT_MAX))
         if self._packed is not None:
             self._packed.append(tally.pack())
@@ -82,9 +83,14 @@ class Series:
         """All counts over the cells from `number` on."""
         total, good = self.since(number)
         first = bisect_left(self._numbers, number)
-        client_faults, cancelled, *causes = (sum(column[first:]) for column in self._columns)
+        client_faults, cancelled, client_timeouts, *causes = (sum(column[first:]) for column in self._columns)
         return Counts(
-            total=total, good=good, client_faults=client_faults, cancelled=cancelled, bad_by_cause=tuple(causes)
+            total=total,
+            good=good,
+            client_faults=client_faults,
+            cancelled=cancelled,
+            client_timeouts=client_timeouts,
+            bad_by_cause=tuple(causes),
         )
 
     def packed_since(self, number: int) -> Iterator[tuple[int, bytes]]:

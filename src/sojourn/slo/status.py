@@ -41,6 +41,8 @@ class WindowStatus(msgspec.Struct, frozen=True, kw_only=True):
         attainment: Share of good ones in [0, 1]; None if none counted.
         burn_rate: How many times faster than allowed the error budget burns; None if none counted.
         latency_s: Of the requests served in it; None for windows of more than six hours.
+        grain_s: By how much it may reach further back than its length, in seconds: 10 of what this server counted, 60 or
+            3600 of what is only known by the minute or by the hour.
     """
 
     name: str
@@ -50,6 +52,7 @@ class WindowStatus(msgspec.Struct, frozen=True, kw_only=True):
     attainment: float | None
     burn_rate: float | None
     latency_s: WindowQuantiles | None = None
+    grain_s: int = 10
 
 
 class AlertStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,8 +66,11 @@ class AlertStatus(msgspec.Struct, frozen=True, kw_only=True):
         long_s: The window that makes it significant, in seconds.
         short_s: The window that makes it end soon, in seconds.
         factor: Burn rate of both from which on it fires.
-        long_burn: Burn rate of the long window when last looked at.
+        long_burn: Burn rate of the long window now, with the requests that are `overdue`; None without requests.
         short_burn: Of the short one.
+        clear_since: Since when the condition of a firing one has not held, in UTC; None while it holds.
+        resolved_at: When it is resolved if that stays so, in UTC; None while it holds.
+        is_of_former_objective: Whether it began before the present objective was in force.
     """
 
     rule: str
@@ -76,6 +82,9 @@ class AlertStatus(msgspec.Struct, frozen=True, kw_only=True):
     factor: float
     long_burn: float | None = None
     short_burn: float | None = None
+    clear_since: str | None = None
+    resolved_at: str | None = None
+    is_of_former_objective: bool = False
 
 
 class CauseStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,17 +120,19 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FormerObjective(msgspec.Struct, frozen=True, kw_only=True):
-    """An objective of another latency that was in force within the window: requests of its time were judged by it.
+    """Another objective that was in force within the window: requests of its time were judged by it.
 
     Args:
         text: As it was written; "" if there was none (its requests do not count), None if that was not kept.
         begins_at: UTC text; not before the window.
         ends_at: UTC text.
+        judges_alike: Whether its latency is that of the present one, so that it judged each request as that does.
     """
 
     text: str | None
     begins_at: str
     ends_at: str
+    judges_alike: bool = False
 
 
 class HistoryState(StrEnum):
@@ -153,6 +164,8 @@ class SLOStatus(msgspec.Struct, frozen=True, kw_only=True):
         good: Those of them that met it.
         client_faults: Requests left out because they failed by the client's making.
         cancelled: Requests left out because the client left before the deadline.
+        client_timeouts: Requests left out because they expired by a timeout of the client's below the objective.
+        overdue: Requests that have not ended, but are past the objective: alerts see them, the counts do not yet.
         budget: None without an objective.
         windows: From short to long; the objective's own is the last (six hours without an objective).
         alerts: One per rule.
@@ -160,7 +173,7 @@ class SLOStatus(msgspec.Struct, frozen=True, kw_only=True):
         gaps: Times of which nothing is known within the window, oldest first; the last hundred.
         gaps_left_out: How many there were before these.
         history: Whether history is kept.
-        former_objectives: Those within the window by which earlier requests were judged, oldest first.
+        former_objectives: Those that were in force within the window before the present one, oldest first.
         infeasible: Why the objective cannot be met even by one item alone; None while it can.
     """
 
@@ -182,14 +195,16 @@ class SLOStatus(msgspec.Struct, frozen=True, kw_only=True):
     former_objectives: list[FormerObjective] = []
     gaps_left_out: int = 0
     infeasible: str | None = None
+    client_timeouts: int = 0
+    overdue: int = 0
 
 
 class HistoryCell(msgspec.Struct, frozen=True, kw_only=True):
     """What happened in a stretch of time.
 
     Args:
-        starts_at_s: Its beginning, in seconds since the epoch.
-        duration_s: Its length.
+        starts_at_s: Its beginning, in seconds since the epoch; in the first one, that of the first server.
+        duration_s: Its length, in seconds; of the one under way what has passed of it.
         arrivals: All requests that came.
         total: Requests that count against the objective.
         good: Those that met it.
@@ -198,8 +213,8 @@ class HistoryCell(msgspec.Struct, frozen=True, kw_only=True):
         latency: (latency in seconds, served requests) by cell of the histogram, ascending.
     """
 
-    starts_at_s: int
-    duration_s: int
+    starts_at_s: float
+    duration_s: float
     arrivals: int
     total: int
     good: int

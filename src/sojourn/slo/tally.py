@@ -10,11 +10,15 @@ from sojourn.slo.cause import CAUSES
 from sojourn.slo.histogram import LogHistogram
 from sojourn.slo.varint import read_varint, write_varint
 
-_FORM: Final = 1  # of the packed bytes; a later form gets another number
+_FORM: Final = 2  # of the packed bytes; a later form gets another number
 _COUNT_MAX: Final = 2**48  # more than ninety days can bring, and sums of them stay exact
 _FIELDS: Final = (
-    "arrivals", "total", "good", "client_faults", "cancelled", "batches", "batched_items", "replica_ms",
+    "arrivals", "total", "good", "client_faults", "cancelled", "batches", "batched_items", "replica_ms", "client_timeouts",
 )  # fmt: skip
+_FIELDS_OF_FORM: Final = {
+    1: len(_FIELDS) - 1,
+    _FORM: len(_FIELDS),
+}  # form 1 has those timeouts among the client's faults
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +29,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
         good: Those of them that met it.
         client_faults: Requests that failed by the client's making; not in `total`.
         cancelled: Requests whose client left before the deadline; not in `total`.
+        client_timeouts: Requests that expired because their client had asked for less time than the objective; not in
+            `total`.
         bad_by_cause: What spent the budget, in the order of `CAUSES`; the sum is `total - good`.
     """
 
@@ -32,6 +38,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     good: int = 0
     client_faults: int = 0
     cancelled: int = 0
+    client_timeouts: int = 0
     bad_by_cause: tuple[int, ...] = (0,) * len(CAUSES)
 
     @property
@@ -65,15 +72,14 @@ class Tally:
         self.batches = 0
         self.batched_items = 0
         self.replica_ms = 0
+        self.client_timeouts = 0
         self.causes = [0] * len(CAUSES)
         self.latency = LogHistogram()
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing was counted."""
-        return not (self.arrivals or self.total or self.client_faults or self.cancelled or self.batches) and not (
-            self.replica_ms or self.latency.count
-        )
+        return not (any(getattr(self, name) for name in _FIELDS) or self.latency.count)
 
     def add(self, other: Tally) -> None:
         """Add all that `other` counted; `other` stays as it is."""
@@ -85,6 +91,7 @@ class Tally:
         self.batches += other.batches
         self.batched_items += other.batched_items
         self.replica_ms += other.replica_ms
+        self.client_timeouts += other.client_timeouts
         for place, count in enumerate(other.causes):
             self.causes[place] += count
         self.latency.merge(other.latency)
@@ -96,6 +103,7 @@ class Tally:
             good=self.good,
             client_faults=self.client_faults,
             cancelled=self.cancelled,
+            client_timeouts=self.client_timeouts,
             bad_by_cause=tuple(self.causes),
         )
 
@@ -118,13 +126,14 @@ class Tally:
             ValueError: These bytes were not written by `pack`, or by a later form of it.
         """
         form, at = read_varint(packed, 0)
-        if form != _FORM:
-            raise ValueError(f"the counts are kept in form {form}; this version reads form {_FORM}")
+        if form not in _FIELDS_OF_FORM:
+            raise ValueError(f"the counts are kept in form {form}; this version reads forms up to {_FORM}")
+        fields = _FIELDS_OF_FORM[form]
         causes, at = read_varint(packed, at)
         if causes > len(self.causes):
             raise ValueError(f"{causes} causes are counted; this version knows {len(self.causes)}")
         counts = []
-        for _ in range(len(_FIELDS) + causes):
+        for _ in range(fields + causes):
             count, at = read_varint(packed, at)
             counts.append(count)
         if max(counts) > _COUNT_MAX:
@@ -132,9 +141,9 @@ class Tally:
         latency = LogHistogram()
         latency.add_packed(packed, at)
         # Nothing is added unless all of it can be read.
-        for name, count in zip(_FIELDS, counts, strict=False):
+        for name, count in zip(_FIELDS[:fields], counts, strict=False):
             setattr(self, name, getattr(self, name) + count)
-        for place, count in enumerate(counts[len(_FIELDS) :]):
+        for place, count in enumerate(counts[fields:]):
             self.causes[place] += count
         self.latency.merge(latency)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -123,14 +123,14 @@ def _held_s(kept: KeptRequest, batch: KeptBatch) -> float:
 
 
 def _sentences(kept: KeptRequest, phases: Sequence[Phase], events: Sequence[PlatformEvent]) -> list[str]:
-    said = [_verdict(kept)]
+    said = [_verdict(kept), *_left_out(kept)]
     length_s = {phase.name: phase.duration_s for phase in phases}
     worth_s = kept.latency_s * _WORTH_SAYING_SHARE
     if length_s.get("cold_wait", 0.0) > worth_s:
         why = ": the last one had died" if kept.loss_wait_s > length_s["cold_wait"] / 2 else ""
         said.append(f"No replica was ready for {_text(length_s['cold_wait'])} of that{why}.")
     if kept.losses or length_s.get("retry", 0.0) > worth_s:
-        why = f"{kept.losses} replica(s) died with it" if kept.losses else "its batch failed and was split"
+        why = f"{_counted(kept.losses, 'replica')} died with it" if kept.losses else "its batch failed and was split"
         said.append(f"{_text(length_s.get('retry', 0.0))} went into runs that came to nothing: {why}.")
     if length_s.get("queue", 0.0) > worth_s:
         said.append(_queue_sentence(kept, length_s["queue"]))
@@ -160,6 +160,19 @@ def _verdict(kept: KeptRequest) -> str:
     return f"Ended as {kept.outcome.value} ({code}) after {took}."
 
 
+def _left_out(kept: KeptRequest) -> Iterator[str]:
+    """Why a request does not count against the objective, if it does not."""
+    if kept.objective_s is None or kept.within_slo is not None:
+        return
+    objective = f"the objective of {_text(kept.objective_s)}"
+    if kept.outcome is Outcome.EXPIRED:
+        yield f"Its client had asked for an answer in less than {objective}: so it is left out."
+    elif kept.outcome is Outcome.CANCELLED:
+        yield f"Its client left within {objective}: so it is left out."
+    else:
+        yield f"That is a fault of the client's: it is left out of {objective}."
+
+
 def _run_sentence(kept: KeptRequest, batch: KeptBatch, model_s: float) -> str:
     """What its run took and was expected to take, and where that went."""
     run_s = max(kept.latency_s - kept.waited_s, 0.0)
@@ -176,13 +189,25 @@ def _run_sentence(kept: KeptRequest, batch: KeptBatch, model_s: float) -> str:
 
 def _queue_sentence(kept: KeptRequest, queued_s: float) -> str:
     said = f"It waited {_text(queued_s)} in the queue"
+    came = f"{_were(kept.ahead, 'request')} in flight when it came"
     if kept.batch is None:
-        ready = f"{kept.replicas} replica(s) were ready when it ended"
-        return f"{said}; {kept.ahead} requests were in flight when it came, {ready}."
+        return f"{said}{_aside(kept)}; {came}, {_were(kept.replicas, 'replica')} ready when it ended."
     held_s = _held_s(kept, kept.batch)
     if held_s > queued_s / 2:
         return f"{said}; its replica was free, and the batch was held {_text(held_s)} for more items."
-    return f"{said} for a busy replica; {kept.ahead} requests were in flight when it came."
+    return f"{said} for a busy replica{_aside(kept)}; {came}."
+
+
+def _aside(kept: KeptRequest) -> str:
+    return ": once it could not be in time any more, requests that could went first" if kept.was_set_aside else ""
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' if count != 1 else ''}"
+
+
+def _were(count: int, noun: str) -> str:
+    return f"{_counted(count, noun)} {'was' if count == 1 else 'were'}"
 
 
 def _text(value_s: float) -> str:

@@ -18,6 +18,7 @@ from sojourn.telemetry.histogram import EdgeHistogram, HistogramSnapshot
 
 _SERVED = Outcome.SERVED
 _CANCELLED = Outcome.CANCELLED
+_EXPIRED = Outcome.EXPIRED
 COLD_START_PHASES = ("spawn", "import", "load", "warmup", "total")
 
 
@@ -210,6 +211,8 @@ class FunctionMeter:
         if cause is None:
             if outcome is _CANCELLED:
                 cell.cancelled += 1
+            elif outcome is _EXPIRED:
+                cell.client_timeouts += 1
             else:
                 cell.client_faults += 1
         elif self.has_objective:

@@ -54,7 +54,8 @@ class KeptRequest(msgspec.Struct):
 
     Waits are in seconds, instants in monotonic seconds; `waited_s` is all the time before its last dispatch,
     and `cold_wait_s` and `retry_s` are parts of it; `loss_wait_s` is that part of the cold wait that began with the loss
-    of the last replica. `message` is what the client was told instead of an answer.
+    of the last replica. `message` is what the client was told instead of an answer. `was_set_aside`: its deadline
+    passed while it waited, so that those that could still be in time went first.
     """
 
     request_id: str
@@ -80,6 +81,7 @@ class KeptRequest(msgspec.Struct):
     loss_wait_s: float = 0.0
     message: str = ""
     write_s: float | None = None
+    was_set_aside: bool = False
 
 
 class TraceStore:

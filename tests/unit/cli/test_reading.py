@@ -25,6 +25,7 @@ def test_list_shows_a_row_per_function(sojourn, urls):
     assert double.startswith("double ")
     assert "99% < 500ms" in double
     assert echo.startswith("echo ")
+    assert b"served, not served: since the server's start" in done.stdout.replace(b"\n", b" ")
 
 
 def test_list_json_is_what_the_api_said(sojourn, urls):

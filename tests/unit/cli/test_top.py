@@ -78,6 +78,16 @@ def test_a_wide_terminal_has_the_reason_in_the_row():
     assert lines[2].startswith(LONG["name"][:31])
 
 
+def test_an_objective_gives_way_to_figures():
+    """With a long one 80 columns do not hold all; it says over which time its figures are."""
+    lines = drawn(
+        [{**LONG, "slo": "99.9% < 100ms over 30d", "recent": {**DIGITS["recent"], "within_slo": 0.98999}}, DIGITS]
+    )
+    assert lines[1].split() == ["function", "within", "rate/s", "replicas", "queued", "batch"]
+    assert "98.9 %" in lines[2]
+    assert lines[0].rstrip().endswith("2 functions, last minute or since start")
+
+
 @pytest.mark.parametrize("width", [20, 40, 80, 129, 130, 300])
 def test_no_width_breaks_it(width):
     """Lines are cut, not wrapped, and nothing is raised."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from sojourn.report.slo_page import render
 from sojourn.slo.alert import AlertState, Severity
@@ -16,6 +18,7 @@ from sojourn.slo.cause import Cause
 from sojourn.slo.status import (
     AlertStatus,
     CauseStatus,
+    FormerObjective,
     Gap,
     HistoryCell,
     HistoryState,
@@ -89,7 +92,7 @@ def status_of(name, cells, objective):
     )
 
 
-def page_of(figures, objective=OBJECTIVE, name="digits"):
+def page_of(figures, objective=OBJECTIVE, name="digits", **more):
     """A report of cells of five minutes with (requests, share good, replica time, latencies)."""
     cells = [
         HistoryCell(
@@ -113,7 +116,7 @@ def page_of(figures, objective=OBJECTIVE, name="digits"):
         cells=cells,
         gaps=[GAP],
     )
-    return render([(status_of(name, cells, objective), history)])
+    return render([(structs.replace(status_of(name, cells, objective), **more), history)])
 
 
 def figures_of(page):
@@ -177,6 +180,82 @@ def test_the_budget_is_drawn_from_left_to_right():
     (line,) = [path for path in tree.iter("path") if "line" in path.get("class")]
     lefts = [float(point.split(",")[0]) for point in line.get("d")[1:].split("L")]
     assert lefts == sorted(lefts)
+
+
+def line_of(tree):
+    """The points of the line of a plot."""
+    (line,) = [path for path in tree.iter("path") if "line" in path.get("class")]
+    return [tuple(map(float, point.split(","))) for point in line.get("d")[1:].split("L")]
+
+
+def test_a_cell_shows_the_budget_at_its_end_and_what_is_cut_is_said():
+    """Whoever looks at a cell in which all was bad sees no whole budget in it."""
+    page = page_of([(1000, 1.0, 0.0, []), (1000, 0.0, 0.0, []), (1000, 1.0, 0.0, [])])
+    points = line_of(figures_of(page)["Error budget left"])
+    top, bottom = min(y for _, y in points), max(y for _, y in points)
+    (falls_at,) = {x for (x, y), (_, after) in itertools.pairwise(points) if y != after}
+    assert falls_at == pytest.approx(92 + (920 - 92 - 14) / 3, abs=0.1), "where the second of three cells begins"
+    assert (points[0][1], points[-1][1]) == (top, bottom)
+    assert "; below -100 % it is cut: -3,233 % now" in page
+    assert "it is cut" not in page_of([(1000, 0.99, 0.0, [])])
+
+
+@pytest.mark.parametrize(("judges_alike", "latency_is_cut"), [(True, False), (False, True)])
+def test_the_line_of_an_objective_begins_with_it(judges_alike, latency_is_cut):
+    """What lies before was judged by another one; a latency that stayed the same goes all the way."""
+    middle = "2026-11-24T05:55:00.000Z"
+    former = FormerObjective(text="9", begins_at="2026-11-24T05:50:00.000Z", ends_at=middle, judges_alike=judges_alike)
+    page = page_of([(100, 0.9, 0.0, [(0.01, 100)])] * 2, former_objectives=[former])
+    begins = {
+        title: [float(line.get("x1")) for line in tree.iter("line") if line.get("class") == "objective"]
+        for title, tree in figures_of(page).items()
+    }
+    half = pytest.approx(92 + (920 - 92 - 14) / 2)
+    assert begins["Share of requests within the objective"] == [half]
+    assert begins["Latency over time"] == [half if latency_is_cut else 92.0]
+    assert begins["Error budget left"] == [92.0]
+    assert "objective 99 % since 2026-11-24 05:55:00" in page
+    assert ("objective 50 ms since" in page) is latency_is_cut
+
+
+def test_rates_are_those_of_the_time_a_cell_covers():
+    """A cell under way is as high as the others at the same traffic; one that has just begun is no thousand a second."""
+
+    def cell(starts_s, duration_s, requests):
+        return HistoryCell(
+            starts_at_s=END_S - starts_s, duration_s=duration_s, arrivals=requests, total=requests, good=requests,
+            replica_s=duration_s, bad_by_cause={}, latency=[],
+        )  # fmt: skip
+
+    def heights(*cells):
+        history = SLOHistory(
+            function="f",
+            objective=OBJECTIVE,
+            begins_at_s=END_S - 100,
+            ends_at_s=END_S,
+            cell_s=60,
+            cells=list(cells),
+            gaps=[],
+        )
+        trees = figures_of(render([(status_of("f", cells, OBJECTIVE), history)]))
+        return [
+            [float(rect.get("height")) for rect in trees[title].iter("rect")]
+            for title in ("Requests per second over time", "Replicas over time")
+        ]
+
+    for whole, part in heights(cell(80, 60, 600), cell(20, 20, 200)):
+        assert part == pytest.approx(whole)
+    (whole, part), _ = heights(cell(60.01, 60, 600), cell(0.01, 0.01, 1))
+    assert part < whole
+
+
+def test_instants_are_rounded_to_the_nearest_second():
+    """As the event of the same instant is told."""
+    alert = AlertStatus(
+        rule="page-fast", severity=Severity.PAGE, state=AlertState.FIRING, since="2026-11-24T14:41:56.999Z", long_s=1.0,
+        short_s=1.0, factor=14.4,
+    )  # fmt: skip
+    assert "since 2026-11-24 14:41:57" in page_of([(10, 1.0, 1.0, [])], alerts=[alert])
 
 
 @pytest.mark.parametrize(("share", "word"), [(1.0, "Held"), (0.5, "Missed")])

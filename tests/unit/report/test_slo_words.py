@@ -54,6 +54,40 @@ def test_what_was_judged_by_another_objective_is_not_said_to_have_met_this_one()
     assert "requests from A to B were judged by the objective of then: 99% < 100ms" in notes(former_objectives=[FORMER])
 
 
+def test_another_target_is_told_but_changes_no_verdict_on_a_request():
+    """Its latency was the same: all were answered within it."""
+    alike = structs.replace(FORMER, judges_alike=True)
+    assert verdict_of(with_(former_objectives=[alike])) == verdict_of(STATUS)
+    (told,) = [
+        note for note in notes(former_objectives=[alike]) if note.startswith("from A to B the objective was 99% <")
+    ]
+    assert "its latency was the same" in told
+
+
+def test_windows_of_whole_minutes_are_told_where_that_matters():
+    """A minute more is much of five, and nothing of six hours."""
+    windows = [
+        structs.replace(STATUS.windows[0], window_s=window_s, grain_s=60) for window_s in (300.0, 3600.0, 21_600.0)
+    ]
+    assert (
+        "windows that begin before this server did (5 min, 1 h) are made of whole minutes: they may reach back up to 60 s "
+        "further" in notes(windows=windows)
+    )
+    assert not any("whole minutes" in note for note in notes(windows=[structs.replace(windows[0], grain_s=10)]))
+
+
+def test_each_reason_to_leave_a_request_out_is_told_by_itself():
+    """One of a kind is one request."""
+    assert "left out: 1 request whose client asked for less time than the objective" in notes(
+        client_faults=0, cancelled=0, client_timeouts=1
+    )
+    (told,) = [note for note in notes(client_timeouts=3) if note.startswith("left out")]
+    assert told.endswith(
+        "1 whose client left within the objective, 3 whose client asked for less time than the objective"
+    )
+    assert any(note.startswith("1 request not ended yet, but past the objective") for note in notes(overdue=1))
+
+
 def notes(**changed):
     """The notes, with instants as they are."""
     return list(notes_of(with_(**changed), str))
@@ -112,6 +146,20 @@ def test_alerts_are_told_with_their_figures():
     assert (
         alert_text(alert, str) == "(page) since A: budget burns at 1,234x and 20x over 14 min and 1.17 min, limit 14.4x"
     )
+
+
+def test_an_alert_that_goes_on_says_why():
+    """Until when it waits, that it stems from another objective, and that nothing burns where nothing came."""
+    alert = AlertStatus(
+        rule="page-fast", severity=Severity.PAGE, state=AlertState.FIRING, since="A", long_s=3600.0, short_s=300.0,
+        factor=14.4, long_burn=0.56, clear_since="B", resolved_at="C", is_of_former_objective=True,
+    )  # fmt: skip
+    assert alert_text(alert, str) == (
+        "(page) since A: budget burns at 0.56x over 1 h, no requests in the last 5 min, limit 14.4x; its condition has not "
+        "held since B, and it is resolved if that stays so until C; it began under the former objective"
+    )
+    idle = structs.replace(alert, long_burn=None, clear_since=None, is_of_former_objective=False)
+    assert alert_text(idle, str) == "(page) since A: no requests in the last 1 h, limit 14.4x"
 
 
 def test_large_figures_are_written_out():

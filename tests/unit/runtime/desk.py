@@ -85,7 +85,14 @@ class Desk:
     """A service with replicas, at an instant of the story's choice."""
 
     def __init__(
-        self, replicas: int = 1, *, queue: int = 100, batch: int = 4, slo: SLO | None = PROMISED, now_s: float = 100.0
+        self,
+        replicas: int = 1,
+        *,
+        queue: int = 100,
+        batch: int = 4,
+        slo: SLO | None = PROMISED,
+        now_s: float = 100.0,
+        batching: str = "latency",
     ) -> None:
         self.now_s = now_s
         self.look_s = 0.0  # what each look at the clock takes
@@ -95,7 +102,7 @@ class Desk:
             max_batch_size=batch,
             timeout_s=1.0,
             start_timeout_s=5.0,
-            batching=BATCHING_BY_NAME["latency"],
+            batching=BATCHING_BY_NAME[batching],
         )
         self.traces = TraceStore()
         self.meter = FunctionMeter("f", "r", (0.1, 1.0), has_objective=slo is not None)

@@ -156,6 +156,34 @@ async def test_faults_of_the_client_are_left_out_and_kept():
 
 
 @on_a_loop
+async def test_who_asked_for_less_than_the_objective_is_left_out_by_itself():
+    """An expiry by the client's own timeout is no fault of the client's, and spends no budget."""
+    desk = Desk(batch=1)
+    desk.submit()
+    desk.submit(client_timeout_s=0.05)
+    desk.now_s += 0.06
+    desk.service.happened(Tick())
+    counts = desk.meter.monitor.counts(desk.now_s, 60.0)
+    assert (blamed(desk), counts.client_timeouts, counts.client_faults, counts.total) == ({}, 1, 0, 0)
+    assert latest(desk).within_slo is None
+
+
+@pytest.mark.parametrize(
+    ("batching", "waited_s", "was_set_aside"), [("slo", 0.05, False), ("slo", 0.2, True), ("latency", 0.2, False)]
+)
+@on_a_loop
+async def test_who_could_not_be_in_time_any_more_let_others_go_first(batching, waited_s, was_set_aside):
+    """Its deadline passed in the queue: a policy that heeds it turns to those first that can still be in time."""
+    desk = Desk(batch=1, batching=batching)
+    desk.submit()
+    _, number = desk.submit()
+    answer_all(desk, desk.links[1], waited_s)
+    answer_all(desk, desk.links[1], 0.3)
+    kept = desk.traces.latest(None, TraceKind.SLOW, 1)[0]
+    assert (number, kept.waited_s, kept.was_set_aside) == (2, pytest.approx(waited_s), was_set_aside)
+
+
+@on_a_loop
 async def test_one_good_request_in_a_tenth_of_a_second_is_kept():
     """At little traffic all of them; at much traffic no more than that."""
     desk = Desk(batch=1)

@@ -173,8 +173,12 @@ async def test_what_is_refused_at_the_door_is_counted_as_any_other(fault, outcom
     kept = desk.traces.find(caller.name())
     assert (kept.outcome, kept.fault, kept.latency_s, kept.batch) == (outcome, fault, 0.0, None)
     told = trace_of(kept, trace_id="t", span_id="s", arrived_at="now", events=[])
-    ended = f"Ended as {outcome} ({fault}) before it was taken in."
-    assert (told.sentences, told.message) == ([ended, "Its client was told: because"], "because")
+    ended, *left_out, because = told.sentences
+    assert ended == f"Ended as {outcome} ({fault}) before it was taken in."
+    assert [sentence.endswith(("left out.", "left out of the objective of 100 ms.")) for sentence in left_out] == (
+        [] if objective == (0, 1) else [True]
+    )
+    assert (because, told.message) == ("Its client was told: because", "because")
     assert told.phases == []
 
 

@@ -122,12 +122,19 @@ async def test_status_tells_causes_windows_and_what_is_left_out():
     place.serve(good=900, late=62, refused=38)
     place.meter.ended(Outcome.FAILED, place.now_s, None)
     place.meter.ended(Outcome.CANCELLED, place.now_s, None)
+    for _ in range(2):
+        place.meter.ended(Outcome.EXPIRED, place.now_s, None)
     status = await place.status()
     assert [cause.sentence for cause in status.causes] == [
         "62 % of bad requests waited for a cold start",
         "38 % of bad requests were refused because they could not be served in time",
     ]
-    assert (status.total, status.good, status.client_faults, status.cancelled) == (1000, 900, 1, 1)
+    assert (status.total, status.good) == (1000, 900)
+    assert (status.client_faults, status.cancelled, status.client_timeouts) == (1, 1, 2)
+    place.now_s += 7200.0
+    place.serve(good=1)
+    place.now_s += 20.0
+    assert (await place.status()).client_timeouts == 2, "also when its hour is closed"
     assert [window.name for window in status.windows] == ["5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d"]
     assert [window.burn_rate for window in status.windows] == [pytest.approx(10.0)] * 8
     assert status.windows[0].latency_s.p50 == pytest.approx(0.01, rel=0.011)
@@ -180,7 +187,7 @@ async def test_cells_of_the_history_add_up(tmp_path, keeps, minutes):
     assert sum(cell.good for cell in history.cells) + history.good_before == 7 * minutes
     assert sum(count for cell in history.cells for _, count in cell.latency) >= 8 * min(minutes, 59)
     assert len(history.cells) <= 360
-    assert all(cell.starts_at_s % history.cell_s == 0 for cell in history.cells)
+    assert all(cell.starts_at_s % history.cell_s == 0 for cell in history.cells[1:])
     replica_s = sum(cell.replica_s for cell in history.cells)
     assert replica_s == pytest.approx(120.0 * minutes, rel=0.02)
     await place.watch.close()
@@ -238,17 +245,18 @@ async def test_replica_time_lies_in_the_cells_in_which_it_passed():
 
 @on_a_loop
 async def test_an_objective_that_changed_is_told_with_what_it_was_before(tmp_path):
-    """Counts stay those of their time; a change of the share alone judges no request otherwise."""
+    """Counts stay those of their time; a change of the share alone is told as one that judges no request otherwise."""
     place = await Place(tmp_path, slo=SLO(0.1, 0.99)).open()
     await place.run(12, good=10)
     assert (await place.status()).former_objectives == []
     await place.watch.close()
     stricter = await Place(tmp_path, slo=SLO(0.1, 0.999), wall_s=WALL_S + 20).open()
-    assert (await stricter.status()).former_objectives == []
+    (target,) = (await stricter.status()).former_objectives
+    assert (target.text, target.judges_alike, target.ends_at) == ("99% < 100ms", True, utc_text(WALL_S + 20))
     await stricter.watch.close()
     faster = await Place(tmp_path, slo=SLO(0.0003, 0.999), wall_s=WALL_S + 40).open()
     former = (await faster.status()).former_objectives
-    assert [one.text for one in former] == ["99% < 100ms", "99.9% < 100ms"]
+    assert [(one.text, one.judges_alike) for one in former] == [("99% < 100ms", False), ("99.9% < 100ms", False)]
     assert former[0].ends_at == former[1].begins_at
     assert (former[0].begins_at, former[1].ends_at) == (utc_text(WALL_S), utc_text(WALL_S + 40))
     await faster.watch.close()
@@ -285,4 +293,101 @@ async def test_what_is_known_begins_with_the_first_server_and_leaves_gaps_out(tm
     assert (await again.status()).known_s == pytest.approx(33.0, abs=1.1)
     await again.run(10, good=1)
     assert (await again.status()).known_s == pytest.approx(43.0, abs=1.1)
+    await again.watch.close()
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+@on_a_loop
+async def test_the_first_and_the_last_cell_tell_the_seconds_they_cover(tmp_path, keeps):
+    """From the begin of the server until now: so that ten requests a second are ten, and one replica is one."""
+    place = await Place(tmp_path if keeps else None, slo=SLO(0.1), wall_s=WALL_S + 3636.5).open()
+    place.replicas, place.replicas_from_s = 1, place.now_s
+    for _ in range(2):
+        for _ in range(4325 if keeps else 15):
+            place.now_s += 1.0
+            place.meter.monitor.current(place.now_s).arrivals += 10
+        place.watch._look()
+        if place.watch.keeper.saving is not None:
+            await place.watch.keeper.saving
+    history = await place.insight.slo_history("f", None)
+    first, *between, last = history.cells
+    assert first.starts_at_s == pytest.approx(WALL_S + 3636.5)
+    assert first.starts_at_s + first.duration_s == between[0].starts_at_s
+    assert last.starts_at_s + last.duration_s == pytest.approx(history.ends_at_s)
+    assert last.duration_s < history.cell_s == between[0].duration_s
+    assert history.begins_at_s == pytest.approx(first.starts_at_s)
+    for cell in (first, last):
+        assert cell.arrivals / cell.duration_s == pytest.approx(10.0, rel=0.3)
+    assert last.replica_s / last.duration_s == pytest.approx(1.0, abs=0.01)
+    await place.watch.close()
+
+
+@on_a_loop
+async def test_a_plot_begins_with_the_first_server_and_not_with_its_minute(tmp_path):
+    """Also after a restart, when of its first minute only the sum is known."""
+    place = await Place(tmp_path, wall_s=WALL_S + 25).open()
+    await place.run(90, good=1)
+    await place.watch.close()
+    again = await Place(tmp_path, wall_s=WALL_S + 120).open()
+    await again.run(10, good=1)
+    history = await again.insight.slo_history("f", None)
+    assert history.begins_at_s == history.cells[0].starts_at_s == WALL_S + 25
+    await again.watch.close()
+
+
+@on_a_loop
+async def test_after_a_restart_short_windows_say_that_they_reach_back_further(tmp_path):
+    """Only those that begin before this server did, and after something was counted: else nothing too much is in them."""
+    place = await Place(tmp_path).open()
+    await place.run(130, good=1)
+    assert {window.grain_s for window in (await place.status()).windows} == {10}
+    await place.watch.close()
+    again = await Place(tmp_path, wall_s=WALL_S + 135).open()
+    await again.run(40, good=1)
+    assert [(one.name, one.grain_s) for one in (await again.status()).windows] == [
+        ("30s", 10), ("1m", 60), ("2m", 60), ("6m", 10), ("1h", 10),
+    ]  # fmt: skip
+    await again.run(90, good=1)
+    assert {window.grain_s for window in (await again.status()).windows} == {10}
+    await again.watch.close()
+
+
+@on_a_loop
+async def test_alerts_are_told_with_the_figures_of_the_table():
+    """Also when they were last looked at before the latest requests came."""
+    place = await Place(slo=SLO(0.1, 0.99)).open()
+    await place.run(20, good=10, refused=10)
+    place.serve(good=1000)
+    status = await place.status()
+    windows = {window.window_s: window.burn_rate for window in status.windows}
+    for alert in status.alerts:
+        assert (alert.long_burn, alert.short_burn) == (windows[alert.long_s], windows[alert.short_s])
+    await place.watch.close()
+
+
+@on_a_loop
+async def test_what_has_not_ended_and_is_overdue_is_in_the_alerts_figures_and_told():
+    """So that nobody wonders why they differ."""
+    place = await Place(slo=SLO(0.1, 0.99)).open()
+    place.desk.now_s = place.now_s
+    place.desk.submit()
+    place.now_s += 0.5
+    status = await place.status()
+    assert (status.overdue, status.total, status.alerts[0].long_burn) == (1, 0, pytest.approx(100.0))
+    await place.watch.close()
+
+
+@on_a_loop
+async def test_an_alert_says_when_it_ends_and_under_which_objective_it_began(tmp_path):
+    """It fires on for its quiet time although its condition has ceased to hold, over a change of the objective, too."""
+    place = await Place(tmp_path, slo=SLO(0.1, 0.999, 3600.0)).open()
+    await place.run(33, good=10, refused=2)
+    page = (await place.status()).alerts[0]
+    assert (page.state, page.clear_since, page.is_of_former_objective) == (AlertState.FIRING, None, False)
+    await place.watch.close()
+    again = await Place(tmp_path, slo=SLO(0.1, 0.5, 3600.0), wall_s=WALL_S + 40).open()
+    await again.run(2, good=10)
+    page = (await again.status()).alerts[0]
+    assert (page.state, page.is_of_former_objective) == (AlertState.FIRING, True)
+    assert (page.clear_since, page.resolved_at) == (utc_text(WALL_S + 41), utc_text(WALL_S + 101))
     await again.watch.close()

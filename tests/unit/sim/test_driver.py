@@ -51,17 +51,6 @@ def test_a_killed_replica_is_replaced_and_its_request_runs_again():
     assert list(result.latencies_s) == [pytest.approx(0.020 + 1.0 + 0.050)]
 
 
-def test_the_waits_of_an_md1_queue_are_those_of_theory():
-    """Poisson arrivals, fixed service, no batching: mean wait rho * s / (2 (1 - rho)) within 5 %."""
-    service_s, rho = 0.010, 0.7
-    arrivals = poisson(rho / service_s, 2000.0, Random(7))
-    result = simulation(
-        ModelledService(0.0, service_s), batching="none", slo=None, max_batch_size=1, timeout_s=100.0
-    ).run(arrivals, transient_s=20.0)
-    mean_wait_s = sum(result.latencies_s) / len(result.latencies_s) - service_s
-    assert mean_wait_s == pytest.approx(rho * service_s / (2 * (1 - rho)), rel=0.05)
-
-
 @pytest.mark.parametrize("batching", ["slo", "latency", "window"])
 def test_the_same_seed_gives_the_same_run(batching):
     """All steps of two runs are equal, noise included; another seed differs."""

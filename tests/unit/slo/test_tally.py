@@ -10,9 +10,19 @@ from sojourn.slo.cause import CAUSES
 from sojourn.slo.tally import Tally, unpacked
 from sojourn.slo.varint import read_varint, write_varint
 
-COUNTS = st.lists(st.integers(0, 2**40), min_size=8 + len(CAUSES), max_size=8 + len(CAUSES))
+COUNTS = st.lists(st.integers(0, 2**40), min_size=9 + len(CAUSES), max_size=9 + len(CAUSES))
 LATENCIES = st.lists(st.floats(1e-6, 1e6), max_size=50)
-NAMES = ("arrivals", "total", "good", "client_faults", "cancelled", "batches", "batched_items", "replica_ms")
+NAMES = (
+    "arrivals",
+    "total",
+    "good",
+    "client_faults",
+    "cancelled",
+    "batches",
+    "batched_items",
+    "replica_ms",
+    "client_timeouts",
+)
 
 
 def made(counts, latencies_s):
@@ -59,8 +69,8 @@ def test_a_packed_tally_that_was_cut_off_is_refused(counts, latencies_s, data):
 
 def test_a_later_form_is_refused():
     """An older program does not guess what a newer one wrote."""
-    with pytest.raises(ValueError, match="form 2"):
-        unpacked(b"\x02" + Tally().pack()[1:])
+    with pytest.raises(ValueError, match="form 3"):
+        unpacked(b"\x03" + Tally().pack()[1:])
 
 
 @given(st.integers(0, 2**62))

@@ -48,14 +48,15 @@ def test_counters_agree_with_a_plain_recount(served, ended, has_objective):
 
 @given(st.lists(ENDED, max_size=30))
 def test_what_does_not_count_is_counted_by_itself(ended):
-    """Client faults and early cancels are left out of the objective, not lost."""
+    """Client faults, early cancels and timeouts of the client's own are left out of the objective, not lost."""
     meter = new_meter()
     for outcome, cause in ended:
         meter.ended(outcome, 5.0, cause)
     counts = meter.monitor.counts(6.0, 60.0)
     left_out = [outcome for outcome, cause in ended if cause is None]
     assert counts.cancelled == left_out.count(Outcome.CANCELLED)
-    assert counts.client_faults == len(left_out) - counts.cancelled
+    assert counts.client_timeouts == left_out.count(Outcome.EXPIRED)
+    assert counts.client_faults == len(left_out) - counts.cancelled - counts.client_timeouts
     assert counts.total == len(ended) - len(left_out)
 
 

@@ -71,10 +71,28 @@ RAN = KeptBatch(1, 1, 4, 0.2, 0.2, 0.21, 0.22, 0.28, 0.29, expected_s=0.03)
         ({"objective_s": None}, "the function has no objective"),
         ({"outcome": Outcome.SHED, "fault": Fault.OVERLOADED}, "Ended as shed (overloaded) after 300 ms."),
         ({"cold_wait_s": 0.2}, "No replica was ready for 200 ms of that."),
-        ({"retry_s": 0.2, "losses": 1}, "1 replica(s) died with it"),
+        ({"retry_s": 0.2, "losses": 2}, "2 replicas died with it"),
         ({"retry_s": 0.2}, "its batch failed and was split"),
         ({"batch": KeptBatch(1, 1, 4, 0.0, 0.2)}, "the batch was held 200 ms for more items"),
         ({"batch": KeptBatch(1, 1, 4, 0.2, 0.2)}, "for a busy replica; 5 requests were in flight"),
+        (
+            {"batch": KeptBatch(1, 1, 4, 0.2, 0.2), "ahead": 1, "was_set_aside": True},
+            "busy replica: once it could not be in time any more, requests that could went first; 1 request was in flight",
+        ),
+        ({"ahead": 1, "replicas": 1}, "; 1 request was in flight when it came, 1 replica was ready when it ended."),
+        ({"ahead": 0, "replicas": 2}, "; 0 requests were in flight when it came, 2 replicas were ready when it ended."),
+        (
+            {"outcome": Outcome.EXPIRED, "fault": Fault.TIMEOUT, "within_slo": None, "latency_s": 0.05},
+            "Its client had asked for an answer in less than the objective of 100 ms: so it is left out.",
+        ),
+        (
+            {"outcome": Outcome.CANCELLED, "fault": Fault.CLIENT_GONE, "within_slo": None, "latency_s": 0.05},
+            "Its client left within the objective of 100 ms: so it is left out.",
+        ),
+        (
+            {"outcome": Outcome.FAILED, "fault": Fault.ITEM_INVALID, "within_slo": None},
+            "That is a fault of the client's: it is left out of the objective of 100 ms.",
+        ),
         (
             {"cause": Cause.SERVICE_TIME, "batch": KeptBatch(1, 1, 4, 0.2, 0.2)},
             "Its run, in a batch of 4, took 100 ms.",
@@ -88,7 +106,7 @@ RAN = KeptBatch(1, 1, 4, 0.2, 0.2, 0.21, 0.22, 0.28, 0.29, expected_s=0.03)
             "took 100 ms, 60 ms of it in the model; 30 ms was expected.",
         ),
         ({"cold_wait_s": 0.2, "loss_wait_s": 0.2}, "No replica was ready for 200 ms of that: the last one had died."),
-        ({"losses": 1, "retry_s": 0.001}, "1 ms went into runs that came to nothing: 1 replica(s) died with it."),
+        ({"losses": 1, "retry_s": 0.001}, "1 ms went into runs that came to nothing: 1 replica died with it."),
         ({"message": "boom at app.py:19"}, "Its client was told: boom at app.py:19"),
         (
             {"outcome": Outcome.CANCELLED, "fault": Fault.CLIENT_GONE, "within_slo": False},
