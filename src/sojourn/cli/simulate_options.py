@@ -29,6 +29,7 @@ from sojourn.domain.policy import (
 from sojourn.domain.scaling import REPLICAS_MAX
 from sojourn.errors import ConfigurationError
 from sojourn.sim.replica import ModelledService
+from sojourn.workload.size_spec import SizeSpec, parse_sizes, sizes_listed
 from sojourn.workload.spec import ArrivalSpec, arrivals_listed, parse_arrivals
 
 MACHINES_MAX: Final = 10_000
@@ -76,6 +77,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     duration: float | None
     transient: float
     seed: int
+    sizes: SizeSpec | None = None
 
 
 def model(text: str) -> ModelledService:
@@ -205,6 +207,11 @@ _OPTIONS: Final = (
         help=f"One of {arrivals_listed()}, with parameters if need be; see `sojourn workload kinds`.",
     ),
     click.option(
+        "--sizes",
+        metavar="KIND",
+        help=f"How unequal items are, around a mean of 1 [all alike]: {sizes_listed()}. An item of size 2 takes twice ALPHA.",
+    ),
+    click.option(
         "--rate",
         multiple=True,
         callback=_rates,
@@ -239,6 +246,10 @@ def scenario_options(command: Callable[..., int]) -> Callable[..., int]:
             given["arrivals"] = parse_arrivals(given["arrivals_text"])
         except ConfigurationError as err:
             raise click.UsageError(f"--arrivals: {err}") from err
+        try:
+            given["sizes"] = None if given["sizes"] is None else parse_sizes(given["sizes"])
+        except ConfigurationError as err:
+            raise click.UsageError(f"--sizes: {err}") from err
         asked = Asked(**{name: given.pop(name) for name in Asked.__struct_fields__})
         return command(asked=asked, **given)
 

@@ -68,6 +68,11 @@ def scenario_of(asked: Asked, manifests: Sequence[FunctionManifest] = ()) -> Com
     if asked.cold_start is None and any(_starts_at_once(part) for part in parts):
         remarks.append("cold starts take no time here; say how long they do, such as --cold-start 2s")
     functions, length_s = _with_traffic(asked, parts, remarks)
+    if asked.sizes is not None:
+        functions = tuple(
+            msgspec.structs.replace(each, traffic=msgspec.structs.replace(each.traffic, sizes=asked.sizes))
+            for each in functions
+        )
     duration_s = asked.duration or length_s or _DURATION_S
     capacity, machines = _pool(asked, functions)
     if asked.transient >= duration_s:

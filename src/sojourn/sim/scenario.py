@@ -25,6 +25,7 @@ from sojourn.sim.summary import RunSummary, sum_of, summary_of
 from sojourn.sim.timeline import Timeline
 from sojourn.sim.watch import Watch
 from sojourn.telemetry.journal import Journal
+from sojourn.workload.size_spec import SizeSpec
 from sojourn.workload.spec import ArrivalSpec
 from sojourn.workload.trace import Trace
 from sojourn.workload.trace_file import ONLY_FUNCTION
@@ -44,18 +45,23 @@ class Traffic(msgspec.Struct, frozen=True):
             rate of all together.
         stream: Which function of a trace with several; empty takes all of them as one.
         recorded: Requests of a journal, with all that is known of them, ascending; they take the place of `spec`.
+        sizes: How unequal their items are; None: all alike.
     """
 
     spec: ArrivalSpec
     rate_per_s: float | None = None
     stream: str = ""
     recorded: tuple[Arrival, ...] = ()
+    sizes: SizeSpec | None = None
 
     def arrivals(self, duration_s: float, rng: Random) -> Iterator[Arriving]:
-        """The requests; as `instants`, but those of a journal come whole."""
+        """The requests; as `instants`, but those of a journal come whole, and those with sizes have theirs."""
         if self.recorded:
             return (arrival for arrival in self.recorded if arrival.at_s < duration_s)
-        return self.instants(duration_s, rng)
+        if self.sizes is None:
+            return self.instants(duration_s, rng)
+        weights = self.sizes.weights(Random(rng.random()))  # noqa: S311 - repeatable, not secret
+        return map(Arrival, self.instants(duration_s, rng), weights)
 
     def instants(self, duration_s: float, rng: Random) -> Iterator[float]:
         """When requests arrive, in seconds from the start, ascending.

@@ -433,3 +433,14 @@ def test_a_run_without_a_single_answer_is_still_json(capsys):
     said = capsys.readouterr()
     assert msgspec.json.decode(said.out)["latency_s"]["p50"] is None
     assert "Nothing was served" in said.err
+
+
+def test_unequal_items_make_for_longer_waits(capsys):
+    """With the same mean, items of a heavy tail have a far later p99; a kind nobody knows is told with those there are."""
+    asked = ["--model", "0.004,0.02", "--rate", "150", "--duration", "20", "--max-replicas", "1", "--cold-start", "0"]
+    alike = simulated(capsys, *asked)
+    unequal = simulated(capsys, *asked, "--sizes", "pareto:shape=1.3")
+    assert alike["sent"] == unequal["sent"]
+    assert unequal["latency_s"]["p99"] > 2 * alike["latency_s"]["p99"]
+    assert run(["simulate", *asked, "--sizes", "paretto"]) == 2
+    assert "did you mean pareto" in capsys.readouterr().err
