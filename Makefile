@@ -1,6 +1,6 @@
 # Everything a newcomer needs. The first call makes .venv and installs into it, once.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow simtest check format bench build clean
+.PHONY: help setup demo test test-slow simtest check format bench study build clean
 
 BIN := .venv/bin
 READY := .venv/.installed
@@ -64,6 +64,9 @@ bench: $(READY) ## Measure overhead, goodput, overload, policies, cold starts an
 	@$(BIN)/python benchmarks/coldstart.py
 	@$(BIN)/python benchmarks/monitoring.py
 	@$(BIN)/python benchmarks/idle.py
+
+study: $(READY) ## Compare all batching and scaling policies in virtual time and write docs/study (about a quarter of an hour on two cores)
+	@$(BIN)/python benchmarks/study.py --jobs 2
 
 build: $(READY) ## Build the wheel into dist/
 	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .

@@ -61,7 +61,8 @@ def study_options(
             return 0
 
         shared: list[click.Parameter] = getattr(scenario_options(of_one_run), "__click_params__")  # noqa: B009 - click's place
-        kept = [parameter for parameter in shared if parameter.name not in {*replaced, "seed"}]
+        # Unequal items are left out: the bounds beside each figure hold for equal ones.
+        kept = [parameter for parameter in shared if parameter.name not in {*replaced, "seed", "sizes"}]
         result = command
         for option in reversed((*own, *_STUDY)):
             result = option(result)

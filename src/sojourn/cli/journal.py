@@ -22,8 +22,8 @@ _TIMEOUT_S = 60.0
 def journal(name: str, output: Path | None, admin_url: str) -> None:
     """Get the journal of the function NAME: its last events, and what was decided on each, one JSON line per step.
 
-    How many are kept is set by `sojourn serve --journal-steps`. `sojourn simulate --journal FILE` plays one again, or
-    takes its traffic and service times for new runs.
+    How many are kept is set by `sojourn serve --journal-steps`. `sojourn replay FILE` plays one again, or takes its traffic
+    and service times for new runs.
     """
     answer = call("GET", admin_url, f"/api/v1/functions/{quote(name, safe='')}/journal", timeout_s=_TIMEOUT_S)
     check_admin(answer, admin_url)

@@ -63,6 +63,8 @@ def simulate(asked: Asked, *, as_json_: bool, html: Path | None, journal: Path |
         expected = estimate(composed.scenario)
     except ConfigurationError as err:
         raise click.UsageError(str(err)) from err
+    if journal is not None and journal.exists():
+        raise click.UsageError(f"--journal {journal}: there is such a file already, and it would be overwritten")
     if journal is not None and len(composed.scenario.functions) > 1:
         raise click.UsageError("--journal is that of one function; pick one with --function NAME")
     _agree(expected, is_agreed=yes)

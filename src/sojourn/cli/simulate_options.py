@@ -38,6 +38,9 @@ _LONG: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(d|w)", re.IGNORECASE)
 _LONG_S: Final = {"d": 86_400.0, "w": 604_800.0}
 
 
+_SIGMA_MAX: Final = 3.0  # beyond it hardly any sample shows the mean
+
+
 class Rates(msgspec.Struct, frozen=True):
     """Mean arrival rates: of every function, and of some by name."""
 
@@ -100,6 +103,10 @@ def model(text: str) -> ModelledService:
         service = ModelledService(numbers[0], numbers[1], numbers[2] if len(numbers) > 2 else 0.0)
     except ConfigurationError as err:
         raise click.BadParameter(f"{text!r}: {err}") from err
+    if service.sigma > _SIGMA_MAX:
+        raise click.BadParameter(
+            f"{text!r}: SIGMA is the spread of the noise's logarithm and may be {_SIGMA_MAX:g} at most; 0.1 is a tenth"
+        )
     if numbers[0] + numbers[1] <= 0.0:
         raise click.BadParameter(f"{text!r}: a batch must take some time: ALPHA or BETA must be > 0 seconds")
     return service

@@ -59,6 +59,8 @@ def scenario_of(asked: Asked, manifests: Sequence[FunctionManifest] = ()) -> Com
     remarks: list[str] = []
     chosen = _chosen(asked, manifests, profiles)
     parts = _with_services(asked, chosen, profiles)
+    if asked.model is not None and profiles:
+        remarks.append(f"service times of {_some(list(profiles))} are those of the profile, not of --model")
     remarks += [
         f"{part.settings.name}: calls at once (concurrency={part.settings.concurrency}) are not modelled; each replica runs "
         "one batch at a time"
@@ -69,6 +71,7 @@ def scenario_of(asked: Asked, manifests: Sequence[FunctionManifest] = ()) -> Com
         remarks.append("cold starts take no time here; say how long they do, such as --cold-start 2s")
     functions, length_s = _with_traffic(asked, parts, remarks)
     if asked.sizes is not None:
+        remarks.append(f"items are unequal: {asked.sizes.text}")
         functions = tuple(
             msgspec.structs.replace(each, traffic=msgspec.structs.replace(each.traffic, sizes=asked.sizes))
             for each in functions

@@ -156,7 +156,7 @@ class Controller:
             keepalive_policy(settings.keepalive),
             max(self._pool.most_of(claim_of(settings)), 1),
         )
-        scaler.min_replicas = self._floor(settings.name, claim_of(settings), settings.min_replicas)
+        scaler.min_replicas = self._floor(settings.name, claim_of(settings), settings.floor_replicas)
         self._last_number += 1
         self._deployments[settings.name] = deployment = Deployment(
             settings, claim_of(settings), scaler, Succession(self._rng), FIRST_WISH, self._last_number

@@ -126,7 +126,7 @@ def replica_chart(course: Course) -> str:
     demand = [((begin + end) / 2, stretch.demand) for begin, end, stretch in rows]
     tops = [value for points in (living, ready, demand) for _, value in points]
     frame = clock.frame(upward(round_top(max([1.0, *tops]) * 1.1, 5)), "replicas", number_text)
-    until = course.duration_s / clock.unit_s
+    until = rows[-1][1] if rows else 0.0  # where the run ended, not where it should have
     corners = [
         point
         for (begin, end, _), (_, value) in zip(rows, living, strict=True)

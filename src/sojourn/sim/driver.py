@@ -295,6 +295,8 @@ class Simulation:
             self._step_dispatcher(site, event, now_s)
         else:
             self._step_controller(event, now_s)
+            if isinstance(event, ReplicaReady | ReplicaExited):
+                site.look(now_s)
 
     # ---- the controller
 

@@ -27,6 +27,12 @@ class SizeSpec(msgspec.Struct, frozen=True):
     kind: str
     values: dict[str, float] = {}
 
+    @property
+    def text(self) -> str:
+        """As it would be written."""
+        values = ",".join(f"{name}={value:g}" for name, value in self.values.items())
+        return f"{self.kind}:{values}" if values else self.kind
+
     def weights(self, rng: Random) -> Iterator[float]:
         """A size per request, without end; their mean is 1.
 

@@ -110,6 +110,6 @@ def test_a_simulated_run_writes_a_journal_that_is_played_again(tmp_path):
     two = tmp_path / "two.csv"
     two.write_text("t_s,function\n0,a\n1,b\n")
     refused = CliRunner().invoke(
-        simulate, ["--model", "0.01,0.01", "--arrivals", f"trace:{two}", "--journal", str(path)], standalone_mode=False
+        simulate, ["--model", "0.01,0.01", "--arrivals", f"trace:{two}", "--journal", f"{path}2"], standalone_mode=False
     )
     assert "one function" in str(refused.exception)
