@@ -390,3 +390,19 @@ def test_a_failed_answer_tells_its_phases_if_there_are_any():
                 assert (await asking).headers.get(b"server-timing", b"") == timing
 
     run(scene)
+
+
+def test_a_head_seen_once_is_known_from_then_on():
+    """What we call a request ourselves is no part of its head: plain calls take the short way from the second one on."""
+
+    async def scene():
+        async with Port() as port:
+            client = await port.client()
+            heads = port.gateway._context.known_heads
+            data = post(b"one")
+            head = data[: data.index(b"\r\n\r\n") + 4]
+            assert not heads.by_bytes
+            await client.ask(data)
+            assert list(heads.by_bytes) == [head]
+
+    run(scene)

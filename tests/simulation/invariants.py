@@ -21,7 +21,7 @@ from sojourn.domain.event import (
     ReplicaReady,
     RequestArrived,
 )
-from sojourn.domain.request import Fault, Outcome
+from sojourn.domain.request import OUTCOME_OF_FAULT, Fault, Outcome
 from sojourn.policy.batching.catalogue import batching_policy
 from sojourn.sim.driver import Simulation
 from sojourn.sim.machines import Machines
@@ -60,7 +60,7 @@ class Watched:
         self.last_steps: deque[tuple[float, object, list[object]]] = deque(maxlen=12)
         self._hash = blake2b(digest_size=16) if digests else None
         self.fates = SeededFates(world.rates, Random(world.seed + 1))
-        machines = Machines(world.machines)
+        self.machines = machines = Machines(world.machines)
         self.controller = Controller(Random(world.seed + 2), machines.total)
         self.dispatchers = {
             each.settings.name: Dispatcher(each.settings, batching_policy(each.settings.batching), world.bounds)
@@ -122,6 +122,7 @@ class Watched:
         self._note(event, now_s)
         for action in actions:
             self._check_action(action, now_s)
+        self.machines.check()
         held = self.controller.held
         assert held.fits(self.controller.capacity), f"{held} is held of {self.controller.capacity}"
 
@@ -165,6 +166,8 @@ class Watched:
             case Finish(request_id=request_id):
                 assert request_id in self.arrived_at_s, "an end without an arrival"
                 assert request_id not in self.finished, "a second end"
+                whole_s = now_s - self.arrived_at_s[request_id]
+                assert abs(action.latency_s - whole_s) < 1e-6, "latency is from the arrival to the end"
                 self.finished[request_id] = action
 
     def _check_batch(self, batch: DispatchBatch, now_s: float) -> None:
@@ -200,6 +203,8 @@ class Watched:
             assert dispatcher.ledger.accepted == sum(dispatcher.ledger.ended.values())
         for name, result in self.simulation.results.items():
             assert sum(result.outcomes.values()) == result.sent, f"{name}: outcomes do not add up"
+            lived_s = result.replica_seconds_until(self.now_s)
+            assert abs(self.controller.replica_seconds(name, self.now_s) - lived_s) < 1e-6, "replica time is lost"
         self._check_ends()
         self._check_poison()
         if self.world.is_calm:
@@ -209,6 +214,7 @@ class Watched:
         """Nobody is told later than the moment it became hopeless, but for what a stalled server could not help."""
         for request_id, end in self.finished.items():
             assert end.latency_s >= 0.0, "a negative latency"
+            assert end.fault is None or end.outcome is OUTCOME_OF_FAULT[end.fault]
             settings = self.settings[self._function(request_id)]
             patience_s = max(settings.start_timeout_s, settings.effective_timeout_s)
             client_s = self.arrival_of[request_id].client_timeout_s

@@ -35,6 +35,7 @@ _NOT_FOUND, _INTERRUPTED = 3, 130
 _MOST: Final = 1000
 _TIMES_MAX: Final = 12
 _SETTLING_S: Final = 1.0
+_SEEDS_MIN: Final = 2
 _LOOKED_AHEAD_MAX: Final = 3_000_000  # requests over all seeds, which are kept in memory for it
 _RunAll = Callable[[Sequence[Scenario]], list[RunOutcome | None]]
 
@@ -128,6 +129,8 @@ class Question:
         self._manifests: Sequence[FunctionManifest] = described(given["target"])
         self._finds_pool = given["find"] == "pool"
         self.seeds = list(range(given["seed"], given["seed"] + given["seeds"]))
+        if given["seeds"] < _SEEDS_MIN:
+            raise click.UsageError("one seed has no interval, and so no verdict: --seeds 2 or more")
         self._times = _times(given["times"])
         self._refuse_contradictions()
         fields = {name: value for name, value in given.items() if name in Asked.__struct_fields__}

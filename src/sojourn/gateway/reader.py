@@ -55,7 +55,7 @@ class RequestReader:
 
     __slots__ = (
         "_began_at_s", "_body", "_chunks", "_connection", "_context", "_header_bytes", "_header_count", "_headers",
-        "_held_bytes", "_limits", "_parser", "_persistence", "_raw", "_received", "_repeated", "_service", "_url",
+        "_held_bytes", "_limits", "_own_id", "_parser", "_persistence", "_raw", "_received", "_repeated", "_service", "_url",
         "has_unread", "head", "phase", "readable_head",
     )  # fmt: skip
 
@@ -73,6 +73,7 @@ class RequestReader:
         self._held_bytes = 0
         self._began_at_s: float | None = None
         self._headers: Headers = {}
+        self._own_id: bytes | None = None  # what we call the request, if its client does not name it
         self._raw = self._received = 0
         self._persistence: int = Persistence.CLOSE
         self._reset()
@@ -176,6 +177,7 @@ class RequestReader:
         self._headers = {}
         self._header_bytes = self._header_count = self._raw = self._received = self._chunks = 0
         self._repeated = b""
+        self._own_id = None
         self._persistence = Persistence.CLOSE
 
     def on_url(self, piece: bytes) -> None:
@@ -322,7 +324,7 @@ class RequestReader:
     def _refuse_for_good(self, why: Refusal) -> None:
         """Refuse a request after which nothing on this connection can be understood or is wanted."""
         if self.phase is Phase.BETWEEN:
-            self._headers = {}  # those of the request before
+            self._headers, self._own_id = {}, None  # those of the request before
         self._count(why)
         was_answered = self.phase is Phase.DROP
         self._go_deaf()
@@ -369,9 +371,9 @@ class RequestReader:
 
     def _request_id(self) -> bytes:
         """The client's name for the request, or one of ours: the same however often it is asked for."""
-        request_id = request_id_of(self._headers)
-        if request_id is None:
-            self._headers[b"x-request-id"] = request_id = self._context.request_ids.new()
+        request_id = request_id_of(self._headers) or self._own_id
+        if request_id is None:  # not among the headers: a head that varies is not remembered
+            self._own_id = request_id = self._context.request_ids.new()
         return request_id
 
     def _count(self, why: Refusal) -> None:

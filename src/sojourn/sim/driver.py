@@ -160,25 +160,34 @@ class Simulation:
         return self.run_all({self._first: arrivals}, transient_s=transient_s, limit_s=limit_s)[self._first]
 
     def run_all(
-        self, arrivals: Mapping[str, Iterable[Arriving]], *, transient_s: float = 0.0, limit_s: float = inf
+        self,
+        arrivals: Mapping[str, Iterable[Arriving]],
+        *,
+        transient_s: float = 0.0,
+        until_s: float = 0.0,
+        limit_s: float = inf,
     ) -> dict[str, SimulationResult]:
         """Deploy all functions, replay their arrivals and go on until every request has ended.
+
+        Replica time is that until the last arrival, or until `until_s` if that is later.
 
         Args:
             arrivals: When requests arrive, by function, ascending.
             transient_s: Requests that arrive before this are served but not counted.
+            until_s: Go on at least until then, in seconds.
             limit_s: Virtual time at which to stop even if work is left, in seconds.
         """
         for site in self._sites.values():
             site.begin(transient_s)
             self._step_controller(FunctionDeployed(site.dispatcher.settings), 0.0)
-        last_s = self._drive(_merged(arrivals, self._sites), limit_s)
-        for name, site in self._sites.items():
-            site.result.duration_s = max(last_s - transient_s, 0.0)
-            site.result.replica_seconds = self._controller.replica_seconds(name, min(self.now_s, last_s))
+        last_s = self._drive(_merged(arrivals, self._sites), until_s, limit_s)
+        ends_s = min(max(last_s, until_s), limit_s)
+        for site in self._sites.values():
+            site.result.duration_s = max(ends_s - transient_s, 0.0)
+            site.result.replica_seconds = site.result.replica_seconds_until(ends_s)
         return self.results
 
-    def _drive(self, pending: Iterator[tuple[float, Site, Arrival | None]], limit_s: float) -> float:
+    def _drive(self, pending: Iterator[tuple[float, Site, Arrival | None]], until_s: float, limit_s: float) -> float:
         """Go on until nothing is left to happen; when the last request arrived."""
         heap, request_id, last_s = self._heap, 0, 0.0
         arrival = next(pending, None)
@@ -186,7 +195,7 @@ class Simulation:
             arrives_at_s = inf if arrival is None else arrival[0]
             head = heap[0] if heap else None
             if head is not None and (head[0] < arrives_at_s or (head[0] == arrives_at_s and head[1] == _EVENT)):
-                if head[0] > limit_s or (arrival is None and not self._open):
+                if head[0] > limit_s or (arrival is None and not self._open and head[0] > until_s):
                     return last_s
                 heappop(heap)
                 self._take(head)
@@ -273,7 +282,7 @@ class Simulation:
         if arrival.weight != 1.0:
             site.weights[request_id] = arrival.weight
         if arrival.patience_s is not None:
-            self._post(now_s + arrival.patience_s, site, ClientGone(request_id))
+            self._post(arrival.at_s + arrival.patience_s, site, ClientGone(request_id))
         event = RequestArrived(request_id, arrival.body_bytes, arrival.priority, arrival.client_timeout_s)
         self._step_dispatcher(site, event, now_s)
 

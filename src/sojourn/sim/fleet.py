@@ -67,8 +67,15 @@ class ModelledFleet:
         place = self._machines.place(replica_id, site.name, claim_of(site.dispatcher.settings), now_s)
         if place is None:
             return ModelledStart(0.0, "no single machine has room for its claim")
-        start = site.service.start(number, self._rng, is_forked=place.is_forked)
-        return ModelledStart(start.duration_s * self._machines.crowding(place.machine), start.cause)
+        is_forked = place.imported_at_s is not None
+        start = site.service.start(number, self._rng, is_forked=is_forked)
+        duration_s = start.duration_s * self._machines.crowding(place.machine)
+        if place.imported_at_s is not None:
+            duration_s += max(place.imported_at_s - now_s, 0.0)  # another one's import is under way
+        elif not start.cause:
+            imported_at_s = now_s + duration_s * site.service.imported_share
+            self._machines.imports(site.name, place.machine, imported_at_s)
+        return ModelledStart(duration_s, start.cause)
 
     def ready(self, site: Site, replica_id: int, now_s: float) -> None:
         """A replica has become ready; some will die by themselves one day."""

@@ -7,6 +7,7 @@ from math import inf
 
 import msgspec
 
+from sojourn.core.pool import Pool
 from sojourn.domain.resources import Resources
 from sojourn.errors import ConfigurationError
 
@@ -14,10 +15,22 @@ FORK_SERVER_IDLE_S = 300.0
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a replica was put: the machine's number, and whether it is forked from code imported there before."""
+    """Where a replica was put.
+
+    Args:
+        machine: The machine's number.
+        imported_at_s: When the code is or will have been imported there; None if this replica is to import it.
+    """
 
     machine: int
-    is_forked: bool
+    imported_at_s: float | None
+
+
+class _Import(msgspec.Struct):
+    """The code of a function on a machine: from when it is imported, and until when that is kept without replicas."""
+
+    at_s: float
+    until_s: float = inf
 
 
 class Machines:
@@ -36,60 +49,74 @@ class Machines:
     def __init__(self, capacities: Sequence[Resources], idle_s: float = FORK_SERVER_IDLE_S) -> None:
         if not capacities:
             raise ConfigurationError("a fleet needs at least one machine")
-        self._capacities = list(capacities)
-        self._held = [Resources() for _ in capacities]
-        self._starting = [0] * len(self._capacities)
+        self._pools = [Pool(capacity) for capacity in capacities]
+        self._starting: list[set[int]] = [set() for _ in capacities]
         self._idle_s = idle_s
-        self._claims: dict[int, tuple[int, str, Resources]] = {}  # by replica: machine, function, claim
-        self._imported_until_s: dict[tuple[int, str], float] = {}
+        self._placed: dict[int, tuple[int, str]] = {}  # by replica: machine, function
+        self._imports: dict[tuple[int, str], _Import] = {}
 
     def __len__(self) -> int:
-        return len(self._capacities)
+        return len(self._pools)
 
     @property
     def total(self) -> Resources:
         """What all of them have together."""
         total = Resources()
-        for capacity in self._capacities:
-            total = total.plus(capacity)
+        for pool in self._pools:
+            total = total.plus(pool.capacity)
         return total
 
     def place(self, replica_id: int, function: str, claim: Resources, now_s: float) -> Place | None:
         """Put a replica on the machine with the most cores left among those with room; None if no single one has room."""
         best, most_left = -1, -inf
-        for number, (capacity, held) in enumerate(zip(self._capacities, self._held, strict=True)):
-            left = capacity.cpus - held.cpus
-            if left > most_left and held.plus(claim).fits(capacity):
+        for number, pool in enumerate(self._pools):
+            left = pool.capacity.cpus - pool.held.cpus
+            if left > most_left and pool.has_room(claim):
                 best, most_left = number, left
         if best < 0:
             return None
-        self._held[best] = self._held[best].plus(claim)
-        self._claims[replica_id] = (best, function, claim)
-        is_forked = self._imported_until_s.get((best, function), -inf) > now_s
-        self._imported_until_s[best, function] = inf
-        self._starting[best] += 1
-        return Place(best, is_forked)
+        self._pools[best].take(replica_id, claim)
+        self._placed[replica_id] = (best, function)
+        self._starting[best].add(replica_id)
+        imported = self._imports.get((best, function))
+        if imported is None or imported.until_s <= now_s:
+            return Place(best, None)
+        imported.until_s = inf
+        return Place(best, imported.at_s)
+
+    def imports(self, function: str, machine: int, at_s: float) -> None:
+        """A start that will not fail imports the code there, and is done with that at `at_s`."""
+        self._imports[machine, function] = _Import(at_s)
 
     def crowding(self, machine: int) -> float:
         """By what a start on this machine is slowed down by the other starts there, >= 1."""
-        return max(self._starting[machine] / max(self._capacities[machine].cpus, 1.0), 1.0)
+        return max(len(self._starting[machine]) / max(self._pools[machine].capacity.cpus, 1.0), 1.0)
 
     def started(self, replica_id: int) -> None:
-        """A replica is ready, or its start failed: it takes no processor time for starting any more."""
-        placed = self._claims.get(replica_id)
+        """A replica is ready: it takes no processor time for starting any more."""
+        placed = self._placed.get(replica_id)
         if placed is not None:
-            self._starting[placed[0]] -= 1
+            self._starting[placed[0]].discard(replica_id)
 
     def remove(self, replica_id: int, now_s: float) -> None:
-        """A replica is gone."""
-        placed = self._claims.pop(replica_id, None)
+        """A replica is gone, ready or not."""
+        placed = self._placed.pop(replica_id, None)
         if placed is None:
             return
-        machine, function, claim = placed
-        self._held[machine] = self._held[machine].plus(claim, -1)
-        if not any(place[:2] == (machine, function) for place in self._claims.values()):
-            self._imported_until_s[machine, function] = now_s + self._idle_s
+        machine = placed[0]
+        self._pools[machine].release(replica_id)
+        self._starting[machine].discard(replica_id)
+        imported = self._imports.get(placed)
+        if imported is not None and placed not in self._placed.values():
+            imported.until_s = now_s + self._idle_s
 
     def replicas_on(self, machine: int) -> list[int]:
         """Replicas on a machine, by number."""
-        return sorted(replica_id for replica_id, place in self._claims.items() if place[0] == machine)
+        return sorted(replica_id for replica_id, placed in self._placed.items() if placed[0] == machine)
+
+    def check(self) -> None:
+        """Assert that each machine holds what its replicas claim, that it fits, and that only they are starting."""
+        for number, pool in enumerate(self._pools):
+            living = self.replicas_on(number)
+            pool.check(living)
+            assert self._starting[number] <= set(living)

@@ -148,6 +148,15 @@ class ModelledService(msgspec.Struct, frozen=True):
             return ModelledStart(duration_s * rng.random(), "RuntimeError: the model could not be loaded")
         return ModelledStart(duration_s)
 
+    @property
+    def imported_share(self) -> float:
+        """Which share of a start without a fork server has passed when the code is imported."""
+        phases = self.start_phases
+        if phases is None:
+            return 1.0
+        whole_s = phases.spawn_s + phases.import_s + phases.load_s + phases.warm_up_s
+        return (phases.spawn_s + phases.import_s) / whole_s if whole_s > 0.0 else 1.0
+
     def capacity_per_s(self, largest_batch: int, replicas: int = 1) -> float:
         """Requests per second in full batches."""
         return replicas * largest_batch / (self.alpha_s * largest_batch + self.beta_s)

@@ -56,6 +56,14 @@ class SimulationResult(msgspec.Struct):
                 return
         self.misses.append(now_s)
 
+    def replica_seconds_until(self, ends_s: float) -> float:
+        """Replica time from the start until an instant, whoever lived then or had gone before [s]."""
+        total_s = 0.0
+        for place, (at_s, living) in enumerate(self.replicas):
+            next_s = self.replicas[place + 1][0] if place + 1 < len(self.replicas) else ends_s
+            total_s += living * max(min(next_s, ends_s) - at_s, 0.0)
+        return total_s
+
     @property
     def cold_starts(self) -> int:
         """How many replicas were started."""

@@ -31,6 +31,7 @@ from sojourn.workload.trace import Trace
 from sojourn.workload.trace_file import ONLY_FUNCTION
 
 _TIMELINE_CELLS = 200
+DURATION_S_MAX = 366 * 86_400.0  # beyond it, instants of microseconds cannot be told apart
 _TELL_EVERY = 5000  # arrivals between two signs of progress
 
 Progress = Callable[[float, int], None]
@@ -164,8 +165,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
             faults.append("there is no function")
         if len(set(names)) != len(names):
             faults.append(f"each function needs a name of its own; {sorted(names)} has one twice")
-        if not 0.0 < self.duration_s < inf:
-            faults.append(f"duration_s must be > 0 seconds, not {self.duration_s!r}")
+        if not 0.0 < self.duration_s <= DURATION_S_MAX:
+            faults.append(f"duration_s must be in (0, {DURATION_S_MAX:g}] seconds (366 days), not {self.duration_s!r}")
         if not 0.0 <= self.transient_s < max(self.duration_s, 1e-9):
             faults.append(f"transient_s must be in [0, duration_s={self.duration_s:g}), not {self.transient_s!r}")
         if faults:
@@ -239,6 +240,7 @@ class Prepared:
         self.scenario = scenario
         self._progress = progress
         self._sent = 0
+        self._is_finished = False
         machines = Machines(scenario.machines) if scenario.machines else None
         capacity = scenario.capacity or (machines.total if machines else UNBOUNDED)
         self.controller = Controller(_rng(scenario.seed, "controller"), capacity)
@@ -278,7 +280,10 @@ class Prepared:
         scenario, simulation = self.scenario, self.simulation
         assert simulation is not None, "a scenario has a function"
         arrivals = {each.settings.name: self._arrivals(each) for each in scenario.functions}
-        simulation.run_all(arrivals, transient_s=scenario.transient_s, limit_s=limit_s)
+        simulation.run_all(
+            arrivals, transient_s=scenario.transient_s, until_s=min(scenario.duration_s, limit_s), limit_s=limit_s
+        )
+        self._is_finished = limit_s == inf
 
     def _arrivals(self, function: SimulatedFunction) -> Iterable[Arriving]:
         scenario, name = self.scenario, function.settings.name
@@ -296,11 +301,12 @@ class Prepared:
         """What has come of it so far."""
         simulation, scenario = self.simulation, self.scenario
         assert simulation is not None, "a scenario has a function"
-        length_s = min(max(simulation.now_s, 1e-9), scenario.duration_s) - scenario.transient_s
+        until_s = scenario.duration_s if self._is_finished else min(simulation.now_s, scenario.duration_s)
+        length_s = until_s - scenario.transient_s
         settings_of = {each.settings.name: each.settings for each in scenario.functions}
-        for name, result in simulation.results.items():
-            if not result.duration_s:  # it was interrupted
-                result.replica_seconds = self.controller.replica_seconds(name, simulation.now_s)
+        for result in simulation.results.values():
+            if not self._is_finished:
+                result.replica_seconds = result.replica_seconds_until(simulation.now_s)
         functions = {
             name: summary_of(result, settings_of[name].slo, max(length_s, 1e-9))
             for name, result in simulation.results.items()

@@ -130,9 +130,9 @@ class Site:
         answered_s = work_s
         if service.jitter_s:
             answered_s += rng.expovariate(1 / service.jitter_s)
+        self.result.busy_s += work_s  # over all the time that replica time counts, the transient included
         if now_s >= self.transient_s:
             self.result.batch_sizes.append(len(request_ids))
-            self.result.busy_s += work_s
         if self.timeline is not None:
             cell = self.timeline.at(now_s)
             cell.batches += 1
@@ -157,7 +157,7 @@ class Site:
         """A request came."""
         if self.service.item_failure and self._rng.random() < self.service.item_failure:
             self.bad.add(request_id)
-        if now_s >= self.transient_s:
+        if now_s >= self.transient_s - _ROUNDING_S:
             self.result.sent += 1
         if self.timeline is not None:
             self.timeline.at(now_s).arrivals += 1
@@ -178,7 +178,7 @@ class Site:
             self.weights.pop(action.request_id, None)
         if self.timeline is not None:
             self._chart(self.timeline, action, max(now_s - action.latency_s, 0.0))
-        if self.watch is not None:
+        if self.watch is not None and now_s - action.latency_s >= self.transient_s - _ROUNDING_S:
             self.watch.ended(action, *self._run, now_s)
 
     def _chart(self, timeline: Timeline, action: Finish, arrived_at_s: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+from sojourn.errors import ConfigurationError
 from sojourn.sim.scenario import Scenario
 
 
@@ -13,8 +14,13 @@ def arrivals_of(scenario: Scenario, name: str) -> list[float]:
     Args:
         scenario: The run.
         name: The function.
+
+    Raises:
+        ConfigurationError: Its items are unequal.
     """
     function = next(each for each in scenario.functions if each.settings.name == name)
+    if function.traffic.sizes is not None or function.traffic.recorded:
+        raise ConfigurationError(f"function {name!r}: what is possible is only known for items that are all alike")
     # The same chance as `simulate` draws them with; tests/unit/study/test_arrivals.py holds the two together.
     rng = Random(f"{scenario.seed} {name} arrivals")  # noqa: S311 - repeatable, not secret
     instants = function.traffic.instants(scenario.duration_s, rng)

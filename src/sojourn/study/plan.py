@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from sojourn.domain.scaling import REPLICAS_MAX
+from sojourn.errors import ConfigurationError
 from sojourn.sim.scenario import Scenario
 from sojourn.study.compare import Verdict, verdict
 from sojourn.study.goodput_bound import most_on_time
@@ -265,6 +266,10 @@ def points_of_a_rate_search() -> int:
 
 def _point(replicas: int, rate_per_s: float, done: Sequence[RunOutcome], objective: float) -> PlanPoint:
     totals = [outcome.total for outcome in done]
+    if not any(total.sent for total in totals):
+        raise ConfigurationError(
+            f"no request arrives in these runs at {rate_per_s:g} per second, so nothing can be said; lengthen them (--duration)"
+        )
     shares = [total.within_slo if total.within_slo is not None else 1.0 for total in totals]
     attainment = mean_interval(shares).clipped(0.0, 1.0)
     p99s = [total.latency_s.p99 for total in totals if total.latency_s.p99 is not None]

@@ -92,6 +92,8 @@ def read_journal(path: Path) -> RecordedJournal:
 def _read(lines: Iterable[bytes], name: str) -> RecordedJournal:
     rows = iter(lines)
     head = _decoded(next(rows, b""), JournalHead, name, 1)
+    if head.dropped < 0:
+        raise ConfigurationError(f"journal {name}, line 1: dropped must be >= 0, not {head.dropped}")
     if head.journal != FORM:
         raise ConfigurationError(
             f"journal {name}, line 1: form {head.journal} is unknown; this version reads form {FORM}"

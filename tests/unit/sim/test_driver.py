@@ -112,3 +112,15 @@ def test_decisions_and_replica_counts_are_kept_with_their_instants():
     assert result.replicas == [(0.0, 1)]
     assert (result.cold_starts, result.replicas_max) == (1, 1)
     assert result.replica_seconds == pytest.approx(4.0)
+
+
+def test_replica_time_is_that_until_the_last_arrival_or_as_long_as_asked():
+    """Replicas that die by themselves included: what lives past the end does not count, what has gone before does."""
+    service = ModelledService(0.0, 1.0, lifetime_s=5.0)
+    result = simulation(service, slo=SLO(30.0)).run([at / 5 for at in range(1, 150)])
+    assert result.replica_seconds == pytest.approx(result.replica_seconds_until(149 / 5))
+    assert result.replica_seconds <= 149 / 5 + 1e-9
+    run = simulation(ModelledService(0.0, 0.010))
+    longer = run.run_all({"f": [1.0]}, until_s=100.0)["f"]
+    assert longer.replica_seconds == pytest.approx(100.0)
+    assert longer.duration_s == pytest.approx(100.0)

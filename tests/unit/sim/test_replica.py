@@ -8,11 +8,15 @@ import pytest
 
 from sojourn.core.controller import Controller
 from sojourn.core.dispatcher import Dispatcher
+from sojourn.domain.event import ReplicaReady, ScaleRequested
 from sojourn.domain.function import FunctionSettings
+from sojourn.domain.policy import FixedReplicas
 from sojourn.domain.request import Outcome
+from sojourn.domain.resources import Resources
 from sojourn.policy.batching.catalogue import batching_policy
 from sojourn.sim.driver import Simulation
-from sojourn.sim.replica import ModelledService, ModelledStart
+from sojourn.sim.machines import Machines
+from sojourn.sim.replica import ColdStart, ModelledService, ModelledStart
 
 
 def run(service, arrivals, **options):
@@ -54,3 +58,40 @@ def test_a_slow_start_is_ended_at_its_limit():
     assert result.cold_starts == 2
     assert result.outcomes[Outcome.SERVED] == 2
     assert 5.6 <= result.latencies_s[0] <= 6.2
+
+
+def test_a_start_that_fails_leaves_nothing_behind_on_its_machine():
+    """Twenty replicas that were placed and ended before they were ready slow nobody down."""
+    machines = Machines([Resources(2.0, 0.0, 2**30)])
+    for number in range(20):
+        assert machines.place(number, "f", Resources(1.0), 0.0) is not None
+        machines.remove(number, 0.1)
+        machines.check()
+    assert machines.crowding(0) == 1.0
+
+
+def test_a_second_start_waits_for_the_import_of_the_first():
+    """Both are asked for at once; the second is forked when the code is there, and not before. A third finds it there."""
+    phases = ColdStart(spawn_s=0.1, import_s=5.0, load_s=0.2)
+    service = ModelledService(0.0, 0.01, start_phases=phases)
+    settings = FunctionSettings(name="f", timeout_s=30.0, scaling=FixedReplicas(replicas=2))
+    steps = []
+    simulation = Simulation(
+        Dispatcher(settings, batching_policy(settings.batching)),
+        Controller(Random(1), Resources(8.0, 0.0, 2**30)),
+        service,
+        Random(1),
+        lambda event, now_s, actions: steps.append((event, now_s)),
+        machines=Machines([Resources(8.0, 0.0, 2**30)]),
+    )
+    simulation.at(20.0, ScaleRequested("f", 3, 3))
+    simulation.run([1.0, 30.0])
+    ready_s = [now_s for event, now_s in steps if isinstance(event, ReplicaReady)]
+    assert ready_s == [pytest.approx(5.3), pytest.approx(5.4), pytest.approx(20.3)]
+
+
+def test_accelerators_are_whole_on_each_machine():
+    """Three shares of 0.6 do not fit on two accelerators, though their sum does."""
+    machines = Machines([Resources(8.0, 2.0, 2**30)])
+    claim = Resources(1.0, 0.6)
+    assert [machines.place(number, "f", claim, 0.0) is not None for number in range(3)] == [True, True, False]
