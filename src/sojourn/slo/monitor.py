@@ -11,7 +11,7 @@ import msgspec
 
 from sojourn.slo.histogram import LogHistogram
 from sojourn.slo.series import Series
-from sojourn.slo.tally import Counts, Tally, unpacked
+from sojourn.slo.tally import Counts, Tally, sum_counts, unpacked
 
 FINE_S: Final = 10
 MINUTE_S: Final = 60
@@ -392,17 +392,3 @@ class Monitor:
     def _row(self, longer: _Open) -> Row:
         cell_s = longer.series.cell_s
         return Row(revision=self._key, cell_s=cell_s, starts_at_s=longer.number * cell_s, packed=longer.tally.pack())
-
-
-def sum_counts(parts: Iterable[Counts]) -> Counts:
-    """All of them together."""
-    total = Tally()
-    for part in parts:
-        total.total += part.total
-        total.good += part.good
-        total.client_faults += part.client_faults
-        total.cancelled += part.cancelled
-        total.client_timeouts += part.client_timeouts
-        for place, count in enumerate(part.bad_by_cause):
-            total.causes[place] += count
-    return total.counts()

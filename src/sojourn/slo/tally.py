@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -146,6 +147,20 @@ class Tally:
         for place, count in enumerate(counts[fields:]):
             self.causes[place] += count
         self.latency.merge(latency)
+
+
+def sum_counts(parts: Iterable[Counts]) -> Counts:
+    """All of them together."""
+    total = Tally()
+    for part in parts:
+        total.total += part.total
+        total.good += part.good
+        total.client_faults += part.client_faults
+        total.cancelled += part.cancelled
+        total.client_timeouts += part.client_timeouts
+        for place, count in enumerate(part.bad_by_cause):
+            total.causes[place] += count
+    return total.counts()
 
 
 def unpacked(packed: bytes) -> Tally:
