@@ -47,8 +47,8 @@ class Need(msgspec.Struct, frozen=True):
 class CostBound:
     """Least replica-seconds with which a share of the requests can be answered on time, the future being known.
 
-    Replica time counts from the decision to start until the exit or the last arrival, whichever is first, as
-    `RunSummary.replica_seconds` does. Two relaxations are solved and the larger result is taken; in both any requests
+    Replica time counts from the decision to start until the exit or the last arrival, whichever is first; that of
+    `RunSummary.replica_seconds` goes on to the end of the run, so that it is never less. Two relaxations are solved and the larger result is taken; in both any requests
     may be given up, as many as the share allows (a price per request given up: for every price the value is a bound,
     by Lagrangian duality; the best price is searched).
 
