@@ -26,7 +26,9 @@ class Accounts:
         sets_aside: Whether those whose deadline has passed let others go first (`BatchingPolicy.heeds_deadlines`).
     """
 
-    __slots__ = ("_kept_objective_s", "_meter", "_objective_s", "_sample_at_s", "_sets_aside", "_traces")
+    __slots__ = (
+        "_kept_objective_s", "_latencies_s", "_meter", "_objective_s", "_queue_waits_s", "_sample_at_s", "_sets_aside", "_traces",
+    )  # fmt: skip
 
     def __init__(
         self, meter: FunctionMeter, traces: TraceStore | None, objective_s: float | None, *, sets_aside: bool = False
@@ -37,9 +39,31 @@ class Accounts:
         self._sets_aside = sets_aside
         self._objective_s = inf if objective_s is None else objective_s
         self._sample_at_s = inf if traces is None else -inf
+        # Of those served in time and not counted yet.
+        self._latencies_s: list[float] = []
+        self._queue_waits_s: list[float] = []
 
-    def served(self, action: Finish, latency_s: float, run: Run, now_s: float) -> tuple[Cause | None, bool]:
-        """Count a request whose answer is handed over now; what made it late, and whether it is to be kept."""
+    def served(self, latency_s: float, queue_wait_s: float, now_s: float) -> bool:
+        """A request is answered at `now_s`, `latency_s` after it came; whether it is one to look at (`served_apart`).
+
+        The others are counted together, with the next `settle`: this is the hot path.
+        """
+        if latency_s > self._objective_s or now_s >= self._sample_at_s:
+            return True
+        self._latencies_s.append(latency_s)
+        self._queue_waits_s.append(queue_wait_s)
+        return False
+
+    def settle(self, now_s: float) -> None:
+        """Count those that `served` has put aside; to be called in the turn of the loop in which they were answered."""
+        latencies_s, queue_waits_s = self._latencies_s, self._queue_waits_s
+        if latencies_s:
+            self._meter.served_in_time(latencies_s, queue_waits_s, now_s)
+            latencies_s.clear()
+            queue_waits_s.clear()
+
+    def served_apart(self, action: Finish, latency_s: float, run: Run, now_s: float) -> tuple[Cause | None, bool]:
+        """Count one request that is answered at `now_s`; what made it late, and whether it is to be kept."""
         if latency_s <= self._objective_s:
             self._meter.served(latency_s, action.queue_wait_s, now_s)
             return None, now_s >= self._sample_at_s

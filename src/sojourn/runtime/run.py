@@ -53,11 +53,15 @@ class Run(msgspec.Struct):
         """Its answer came at `now_s`."""
         self.done = done
         self._return_s = now_s - done.encoded_at_s
-        self._timing = b"dispatch;dur=%.3f, decode;dur=%.3f, service;dur=%.3f, encode;dur=%.3f" % (
-            (done.received_at_s - self.dispatched_at_s) * 1e3,
-            (done.decoded_at_s - done.received_at_s) * 1e3,
-            (done.called_at_s - done.decoded_at_s) * 1e3,
-            (done.encoded_at_s - done.called_at_s) * 1e3,
+        self._timing = (
+            b', dispatch;dur=%.3f, decode;dur=%.3f, service;dur=%.3f, encode;dur=%.3f, batch;desc="%d", return;dur='
+            % (
+                (done.received_at_s - self.dispatched_at_s) * 1e3,
+                (done.decoded_at_s - done.received_at_s) * 1e3,
+                (done.called_at_s - done.decoded_at_s) * 1e3,
+                (done.encoded_at_s - done.called_at_s) * 1e3,
+                len(self.members),
+            )
         )
 
     @property
@@ -66,20 +70,26 @@ class Run(msgspec.Struct):
         done = self.done
         return done.called_at_s - done.decoded_at_s if done.encoded_at_s else None
 
-    def server_timing(self, queue_s: float, before: bytes, writing_s: float) -> bytes:
+    def server_timing(self, action: Finish, admitted_at_s: float, now_s: float, writing_s: float) -> bytes:
         """The value of the Server-Timing header of one of its requests, in milliseconds.
 
         Args:
-            queue_s: Its wait in the queue.
-            before: Rarer phases of its wait, each with a comma behind it; mostly empty.
-            writing_s: From the answer of the batch until its own is handed to the transport.
+            action: How the request ended, at `now_s`.
+            admitted_at_s: When it stood in the queue, in monotonic seconds.
+            now_s: When the answer of the batch came.
+            writing_s: From then on until its own is handed to the transport.
         """
-        return b'%bqueue;dur=%.3f, %b, return;dur=%.3f, batch;desc="%d"' % (
-            before,
-            queue_s * 1e3,
+        queue_s = action.queue_wait_s
+        admission_s = admitted_at_s + action.latency_s - now_s
+        return_ms = (self._return_s + writing_s) * 1e3
+        if not 0 < admission_s <= queue_s or action.cold_wait_s or action.retry_s:
+            return b"%b%b%.3f" % (_waits(action, admitted_at_s, now_s), self._timing, return_ms)
+        # What nearly all requests have, in one go: this is the hot path.
+        return b"admission;dur=%.3f, queue;dur=%.3f%b%.3f" % (
+            admission_s * 1e3,
+            (queue_s - admission_s) * 1e3,
             self._timing,
-            (self._return_s + writing_s) * 1e3,
-            len(self.members),
+            return_ms,
         )
 
     def kept(self) -> KeptBatch:
@@ -102,8 +112,8 @@ class Run(msgspec.Struct):
         return self._kept
 
 
-def waits_of(action: Finish, admitted_at_s: float, now_s: float) -> tuple[float, bytes]:
-    """A request's wait in the queue in seconds, and its rarer phases for the Server-Timing header.
+def _waits(action: Finish, admitted_at_s: float, now_s: float) -> bytes:
+    """A request's wait for a replica by phases, as the Server-Timing header has them.
 
     Args:
         action: How it ended, at `now_s`.
@@ -123,7 +133,7 @@ def waits_of(action: Finish, admitted_at_s: float, now_s: float) -> tuple[float,
         retry_s = min(action.retry_s, queue_s)
         queue_s -= retry_s
         before += b"retry;dur=%.3f, " % (retry_s * 1e3)
-    return queue_s, before
+    return b"%bqueue;dur=%.3f" % (before, queue_s * 1e3)
 
 
 def timing_of_refusal(action: Finish, admitted_at_s: float, run: Run | None, now_s: float) -> bytes:
@@ -139,9 +149,8 @@ def timing_of_refusal(action: Finish, admitted_at_s: float, run: Run | None, now
     """
     if action.latency_s <= 0:
         return b""
-    queue_s, before = waits_of(action, admitted_at_s, now_s)
     if run is not None and run.model_s is not None:
-        return run.server_timing(queue_s, before, 0.0)
-    timing = b"%bqueue;dur=%.3f" % (before, queue_s * 1e3)
+        return run.server_timing(action, admitted_at_s, now_s, 0.0)
+    timing = _waits(action, admitted_at_s, now_s)
     run_s = action.latency_s - action.queue_wait_s
     return b"%b, service;dur=%.3f" % (timing, run_s * 1e3) if run_s > 0 else timing

@@ -28,7 +28,7 @@ from sojourn.runtime.outbox import Outbox
 from sojourn.runtime.ports import Caller, ServiceOwner
 from sojourn.runtime.quarantine import Quarantine
 from sojourn.runtime.replica_link import ReplicaLink
-from sojourn.runtime.run import Call, Run, timing_of_refusal, waits_of
+from sojourn.runtime.run import Call, Run, timing_of_refusal
 from sojourn.slo.judgement import counts_as_bad
 from sojourn.telemetry.journal import Journal
 from sojourn.telemetry.meter import FunctionMeter
@@ -38,6 +38,8 @@ from sojourn.wire.message import Cancel, ContentKind, Done
 _NO_RUN = Run(0, 0, [], 0.0, 0.0, 0.0)
 _NO_FAULT = ("", 0)
 _KINDS = tuple(ContentKind)
+_JSON = ContentKind.JSON
+_SERVED = Outcome.SERVED
 # What a replica may say of an item; all else is for the platform to judge.
 _FAULT_CODES = frozenset(
     fault.value
@@ -117,7 +119,8 @@ class FunctionService:
             self.refused_at_the_door(Fault.POISONED, caller, message)
             caller.refuse(Fault.POISONED, message, 0, 0.0)
             return number
-        self._calls[number] = call = Call(caller, body, kind, self.dispatcher.in_flight)
+        calls = self._calls
+        calls[number] = call = Call(caller, body, kind, len(calls))
         self.meter.arrived(now_s)
         self._step(RequestArrived(number, len(body), priority, client_timeout_s), now_s)
         call.admitted_at_s = self._clock()
@@ -130,7 +133,7 @@ class FunctionService:
         """
         self._number = number = self._number + 1
         now_s = self._clock()
-        self._calls[number] = Call(caller, b"", ContentKind.JSON, self.dispatcher.in_flight)
+        self._calls[number] = Call(caller, b"", ContentKind.JSON, len(self._calls))
         self._step(RequestAnnounced(number, body_bytes, priority, client_timeout_s), now_s)
         if self._calls.pop(number, None) is None:
             self.meter.arrived(now_s)
@@ -171,6 +174,7 @@ class FunctionService:
             self._done_faults = {fault.position: (fault.message, fault.status) for fault in done.faults}
         own_s = max(done.encoded_at_s - done.received_at_s, 0.0)
         self._step(BatchCompleted(link.replica_id, done.batch_id, faults, own_s), now_s)
+        self._accounts.settle(self._clock())
         self._run = _NO_RUN
         self._done_faults = {}
         if not self._is_judged and self.dispatcher.model.samples >= _JUDGED_FROM_SAMPLES:
@@ -253,27 +257,31 @@ class FunctionService:
         self.links[replica_id].run(action.batch_id, [call.body for call in members], b"" if not any(kinds) else kinds)
 
     def _finish(self, action: Finish, now_s: float) -> None:
-        if action.outcome is Outcome.SERVED:
-            self._answer(action, now_s)
-        else:
-            self._refuse(action, self._calls.pop(action.request_id, None), now_s)
-
-    def _answer(self, action: Finish, now_s: float) -> None:
-        """Hand an answer over: this instant ends the latency of the request."""
-        call, run = self._calls.pop(action.request_id), self._run
+        call = self._calls.pop(action.request_id, None)
+        if action.outcome is not _SERVED or call is None:
+            self._refuse(action, call, now_s)
+            return
+        # Handing the answer over ends the latency of the request.
+        run, position, caller = self._run, action.position, call.caller
+        done = run.done
         handed_at_s = self._clock()
         latency_s = action.latency_s + (handed_at_s - now_s)
-        cause, is_kept = self._accounts.served(action, latency_s, run, handed_at_s)
-        done, position, caller = run.done, action.position, call.caller
-        kind = _KINDS[done.kinds[position]] if done.kinds else ContentKind.JSON
-        timing = run.server_timing(*waits_of(action, call.admitted_at_s, now_s), handed_at_s - now_s)
-        if is_kept:
-            replicas = self.dispatcher.replicas_ready
-            kept = self._accounts.keep(action, latency_s, call, run, handed_at_s, cause=cause, replicas=replicas)
-            is_unsent = caller.outbox()
-            if is_unsent is not None:
-                self._outbox.watch(kept, is_unsent, handed_at_s)
-        caller.answer(done.bodies[position], kind, timing)
+        if self._accounts.served(latency_s, action.queue_wait_s, handed_at_s):
+            self._look_at(action, latency_s, call, handed_at_s)
+        timing = run.server_timing(action, call.admitted_at_s, now_s, handed_at_s - now_s)
+        caller.answer(done.bodies[position], _KINDS[done.kinds[position]] if done.kinds else _JSON, timing)
+
+    def _look_at(self, action: Finish, latency_s: float, call: Call, handed_at_s: float) -> None:
+        """Count an answer that is late or the next sample, and keep it."""
+        run, accounts = self._run, self._accounts
+        cause, is_kept = accounts.served_apart(action, latency_s, run, handed_at_s)
+        if not is_kept:
+            return
+        replicas = self.dispatcher.replicas_ready
+        kept = accounts.keep(action, latency_s, call, run, handed_at_s, cause=cause, replicas=replicas)
+        is_unsent = call.caller.outbox()
+        if is_unsent is not None:
+            self._outbox.watch(kept, is_unsent, handed_at_s)
 
     def _refuse(self, action: Finish, call: Call | None, now_s: float) -> None:
         fault = action.fault

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import ceil, log2
 
 from sojourn.slo.varint import read_varint, write_varint
@@ -43,6 +43,17 @@ class LogHistogram:
             index = _FIRST
         counts = self._counts
         counts[index] = counts.get(index, 0) + 1
+
+    def observe_all(self, values: Iterable[float]) -> None:
+        """Count each of many values; cheaper than one by one."""
+        counts = self._counts
+        known = counts.get
+        for value in values:
+            if SMALLEST < value <= LARGEST:
+                index = ceil(log2(value) * CELLS_PER_DOUBLING)
+                counts[index] = known(index, 0) + 1
+            else:
+                self.observe(value)
 
     def merge(self, other: LogHistogram) -> None:
         """Add all that `other` has seen; `other` stays as it is."""

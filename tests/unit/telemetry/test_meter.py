@@ -46,6 +46,29 @@ def test_counters_agree_with_a_plain_recount(served, ended, has_objective):
         assert histogram.count == len(values)
 
 
+@given(
+    st.lists(st.tuples(st.sampled_from([*EDGES_S, 0.0, 99.0]) | st.floats(0, 100), st.floats(0, 100)), min_size=1),
+    st.booleans(),
+)
+def test_many_served_at_once_are_counted_as_one_by_one(served, has_objective):
+    """Counters, histograms and windows are the same, whichever way requests that were in time are counted."""
+    meters = [FunctionMeter("digits", "abc", EDGES_S, has_objective=has_objective) for _ in range(2)]
+    meters[0].served_in_time([latency_s for latency_s, _ in served], [wait_s for _, wait_s in served], 5.0)
+    for latency_s, wait_s in served:
+        meters[1].served(latency_s, wait_s, 5.0)
+    at_once, one_by_one = (meter.snapshot() for meter in meters)
+    assert at_once.duration_s.counts == one_by_one.duration_s.counts
+    assert at_once.queue_wait_s.counts == one_by_one.queue_wait_s.counts
+    assert at_once.duration_s.sum == pytest.approx(one_by_one.duration_s.sum)
+    assert at_once.queue_wait_s.sum == pytest.approx(one_by_one.queue_wait_s.sum)
+    assert (at_once.requests, at_once.slo_good, at_once.slo_events) == (
+        one_by_one.requests,
+        one_by_one.slo_good,
+        one_by_one.slo_events,
+    )
+    assert meters[0].monitor.cell.pack() == meters[1].monitor.cell.pack()
+
+
 @given(st.lists(ENDED, max_size=30))
 def test_what_does_not_count_is_counted_by_itself(ended):
     """Client faults, early cancels and timeouts of the client's own are left out of the objective, not lost."""
