@@ -50,9 +50,9 @@ def pin_this_process() -> None:
         os.sched_setaffinity(0, {LOAD_CORE})
 
 
-def start_server(example: str, environment: dict[str, str] | None = None) -> ServerProcess:
+def start_server(example: str, environment: dict[str, str] | None = None, options: Sequence[str] = ()) -> ServerProcess:
     """A server of one of the examples, with its replicas, on the server's core. Enter it to start it."""
-    return ServerProcess(EXAMPLES / example, prefix=pinned(SERVER_CORE), environment=environment)
+    return ServerProcess(EXAMPLES / example, prefix=pinned(SERVER_CORE), environment=environment, options=options)
 
 
 class EchoProcess:

@@ -79,7 +79,7 @@ def test_an_item_gets_its_result(server):
     assert (answer.status, answer.body) == (200, 5)
     assert answer.headers["x-request-id"] == "mine-1"
     phases = dict(p.strip().split(";", 1) for p in answer.headers["server-timing"].split(","))
-    assert list(phases) == ["queue", "dispatch", "decode", "service", "encode", "return", "batch"]
+    assert list(phases) == ["queue", "dispatch", "decode", "service", "encode", "batch", "return"]
     assert phases["batch"] == 'desc="1"'
     assert all(float(value.removeprefix("dur=")) >= 0 for name, value in phases.items() if name != "batch")
 

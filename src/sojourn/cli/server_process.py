@@ -29,6 +29,7 @@ class ServerProcess:
         target: What to serve: a file or a module.
         prefix: Words before the command, such as `("taskset", "-c", "0")`.
         environment: Variables added to ours.
+        options: Further options of `sojourn serve`.
         start_timeout_s: Patience until it says that it is ready, in seconds.
     """
 
@@ -38,6 +39,7 @@ class ServerProcess:
         *,
         prefix: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
         start_timeout_s: float = 90.0,
     ) -> None:
         self._command = [
@@ -51,6 +53,7 @@ class ServerProcess:
             "0",
             "--admin-port",
             "0",
+            *options,
         ]
         self._environment = {**os.environ, **(environment or {})}
         self._start_timeout_s = start_timeout_s

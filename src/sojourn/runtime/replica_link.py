@@ -54,7 +54,8 @@ class ReplicaLink(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._hello_timer: asyncio.TimerHandle | None = None
         self._cause = "the connection closed"
-        self.write: Callable[[bytes], None] = _drop
+        self._socket: socket.socket | None = None  # ours to close, so that no other connection can get its number
+        self.write: Callable[[bytes | memoryview], None] = _drop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Somebody dialled in: only our own user, and not too many at once."""
@@ -90,6 +91,9 @@ class ReplicaLink(asyncio.Protocol):
             self._hello_timer.cancel()
         self.replica_id = message.replica_id
         self.pid = message.pid
+        assert self._transport is not None, "there was a message"
+        fileno = self._transport.get_extra_info("socket").fileno()
+        self._socket = socket.fromfd(fileno, socket.AF_UNIX, socket.SOCK_STREAM)
         self._owner.link_opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -97,13 +101,29 @@ class ReplicaLink(asyncio.Protocol):
         self._strangers.discard(self)
         if self._hello_timer is not None:
             self._hello_timer.cancel()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
         self.write = _drop
         if self.replica_id:
             self._owner.link_closed(self, f"{self._cause} ({exc})" if exc else self._cause)
 
     def run(self, batch_id: int, bodies: list[bytes], kinds: bytes) -> None:
-        """Send one model call."""
-        self.write(encode(Run(batch_id, bodies, kinds)))
+        """Send one model call, now.
+
+        What is written to a transport leaves at the end of the loop's turn, and until then the answers of the batch before
+        are written: a model would wait for them.
+        """
+        data: bytes | memoryview = encode(Run(batch_id, bodies, kinds))
+        if self._socket is not None and self._transport is not None and not self._transport.get_write_buffer_size():
+            try:
+                sent = self._socket.send(data, socket.MSG_DONTWAIT)
+            except OSError:  # full, or broken: the transport waits, or tells that the link is gone
+                sent = 0
+            if sent == len(data):
+                return
+            data = memoryview(data)[sent:]
+        self.write(data)
 
     def send(self, message: Message) -> None:
         """Send any message."""
@@ -150,7 +170,7 @@ class ReplicaListener:
         _remove(self.path)
 
 
-def _drop(data: bytes) -> None:
+def _drop(data: bytes | memoryview) -> None:
     """A closed link swallows what is written to it; its owner is told by `link_closed`."""
 
 
