@@ -6,6 +6,9 @@ SojournError
 │   ├── ObjectiveError      an objective text that cannot be read (points at the place)
 │   └── TargetError         the user's file or function is missing or cannot be imported
 ├── UnknownFunctionError    an operator named a function that is not deployed
+├── DeploymentError         what was to be deployed or rolled back cannot be; what is served stays as it is
+│   └── BundleError         an archive of source code that is not taken: hostile, broken or too large
+├── StateError              the durable state cannot be read or written, or is of another version
 ├── ProtocolError           bytes on a socket that break the framing or the handshake
 ├── StartError              the server could not start (port in use, state dir locked, ...)
 ├── MeasurementError        a function could not be measured: a replica did not start, failed or was too slow
@@ -36,6 +39,18 @@ class TargetError(ConfigurationError):
 
 class UnknownFunctionError(SojournError):
     """No function of that name is deployed; the message names those that are."""
+
+
+class DeploymentError(SojournError):
+    """Something that cannot be deployed, rolled out or rolled back; what is served stays as it is."""
+
+
+class BundleError(DeploymentError):
+    """An archive of source code that is not taken; the message names the entry and the rule."""
+
+
+class StateError(SojournError):
+    """The durable state cannot be read or written, is damaged, or is of another version."""
 
 
 class ProtocolError(SojournError):

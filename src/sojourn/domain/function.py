@@ -151,6 +151,7 @@ class FunctionManifest(msgspec.Struct, frozen=True, kw_only=True):
         input_schema: JSON schema of one item.
         output_schema: JSON schema of one result.
         examples: A few valid items as JSON text, to warm up with.
+        root: Directory the target is relative to, and where relative paths of its code begin; empty for the server's own.
     """
 
     target: str
@@ -161,6 +162,7 @@ class FunctionManifest(msgspec.Struct, frozen=True, kw_only=True):
     input_schema: dict[str, Any] = {}
     output_schema: dict[str, Any] = {}
     examples: list[str] = []
+    root: str = ""
 
     @property
     def name(self) -> str:
