@@ -16,11 +16,12 @@ _CAUTION = 1.1
 _OUTLIER = 2.0
 _KNOWN_FROM = 3
 _DRIFT_SLACK = 0.5  # in standard deviations, as usual for a CUSUM that should see a shift of one
-_DRIFT_ALARM = 8.0
+_DRIFT_ALARM = 12.0  # false once in 50,000 batches (8: in 2,300); times half as long again are seen after five to nine
 _DRIFT_STEP_MAX = 3.0  # no single outlier may raise the alarm
 _DRIFT_SIGMA_MIN = 0.05
 _AFTER_DRIFT_S = 5.0
 _AFTER_DRIFT_SAMPLES = 10
+_AFTER_DRIFT_FEW = 30  # of more ratios the largest is no p95
 _REFIT_EVERY = 32
 _REFIT_AFTER_S = 0.25
 
@@ -154,7 +155,8 @@ class ServiceTimeModel:
     def _tabulate(self, now_s: float) -> None:
         ratios = sorted(self._ratios) or [1.0]
         p50 = ratios[len(ratios) // 2]
-        p95 = ratios[-1] if now_s < self._cautious_until_s else ratios[min(int(len(ratios) * 0.95), len(ratios) - 1)]
+        is_few = len(ratios) < _AFTER_DRIFT_FEW and now_s < self._cautious_until_s
+        p95 = ratios[-1] if is_few else ratios[min(int(len(ratios) * 0.95), len(ratios) - 1)]
         self._p99_ratio = max(ratios[min(int(len(ratios) * 0.99), len(ratios) - 1)], 1.0)
         logs = [log(ratio) for ratio in ratios]
         centre = sum(logs) / len(logs)

@@ -14,7 +14,7 @@ from sojourn.policy.batching.port import BatchingView, QueueEntry, Send, Wait
 _GUARD_S = 0.0015  # p99 lateness of a timer on a busy event loop
 _LINGER_SHARE_MAX = 0.5  # of the objective's latency
 _FIXED_SHARE = 0.2  # of a batch's time that does not grow with it; above, one more than planned is still a gain
-_SPREAD = 0.25  # p95 over mean, less 1, of service times with which replicas drift out of step whatever we do
+_SPREAD = 0.4  # p95 over mean, less 1, of service times with which replicas drift out of step whatever we do
 _PATIENCE_MAX = 2.5  # times the batch size at which waiting just pays, when service times are regular
 _LOOK_BACK = 2.0  # objectives' latencies: what arrived before is over, what will be decided lies as far ahead
 _LOOK_BACK_MIN_S, _LOOK_BACK_MAX_S = 0.1, 1.0
