@@ -1,56 +1,56 @@
-"""`sojourn init`: a first application that serves."""
+"""`sojourn init`: a first application that serves, from a template."""
 
 from __future__ import annotations
 
 import shlex
+from importlib.resources import files
 from pathlib import Path
+from typing import Final, NamedTuple
 
 import click
 
 from sojourn.cli.output import own_command
 from sojourn.errors import ConfigurationError
 
-_APP = '''"""A function to serve: `sojourn serve app.py`."""
 
-import sojourn
+class _Template(NamedTuple):
+    """What the README of a template tells: a title, the function's name, an item, its objective, what it needs."""
+
+    title: str
+    function: str
+    item: str
+    slo: str
+    needs: str = ""
 
 
-@sojourn.function(slo="99% < 100ms", max_batch_size=32)
-class Shout:
-    """Shouts a text. Put a model in its place."""
-
-    def __init__(self) -> None:
-        # Runs once in each replica: load the model here.
-        self.ending = "!"
-
-    def __call__(self, texts: list[str]) -> list[str]:
-        # Callers send one text each; Sojourn hands over as many as the objective allows.
-        return [text.upper() + self.ending for text in texts]
-'''
-
-_README = """# A first function
-
-Serve it, and call it from another terminal:
-
-    sojourn serve app.py
-    sojourn invoke shout '"hello"'
-
-See how it holds its objective under 200 requests per second for ten seconds:
-
-    sojourn load http://127.0.0.1:8080/functions/shout --rate 200 --duration 10 --body '"hello"' --slo 100ms
-
-`sojourn list` shows what is running; http://127.0.0.1:8081/metrics is for Prometheus.
-"""
-
-_FILES = {"app.py": _APP, "README.md": _README}
+_TEMPLATES: Final = {
+    "minimal": _Template("A first function", "shout", '"hello"', "100ms"),
+    "sklearn": _Template(
+        "A scikit-learn classifier",
+        "iris",
+        '{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}',
+        "100ms",
+        "scikit-learn",
+    ),
+    "torch": _Template("A PyTorch model", "score", f"[{', '.join(['0.5'] * 16)}]", "100ms", "torch"),
+    "async": _Template("A function that waits for others", "resolve", '"localhost"', "300ms"),
+}
 
 
 @click.command()
 @click.argument("directory", default=".", type=click.Path(file_okay=False, path_type=Path))
-def init(directory: Path) -> None:
-    """Write a minimal app.py, and a README.md about it, to DIRECTORY (the current one by default).
+@click.option(
+    "--template",
+    "-t",
+    type=click.Choice(list(_TEMPLATES)),
+    default="minimal",
+    show_default=True,
+    help="What to begin with.",
+)
+def init(directory: Path, template: str) -> None:
+    """Write an app.py, a test of it and a README.md to DIRECTORY (the current one by default).
 
-    Nothing is overwritten: a README.md that is there stays; an app.py that is there ends this with an error.
+    Nothing is overwritten: other files that are there stay; an app.py that is there ends this with an error.
     """
     if (directory / "app.py").exists():
         raise ConfigurationError(
@@ -59,7 +59,7 @@ def init(directory: Path) -> None:
     written, left = [], []
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for name, text in _FILES.items():
+        for name, text in _files(template).items():
             try:
                 # "x": what appeared meanwhile is not overwritten either.
                 with (directory / name).open("x", encoding="utf-8") as file:
@@ -72,5 +72,19 @@ def init(directory: Path) -> None:
     click.echo(f"wrote {', '.join(written)}")
     if left:
         click.echo(f"left alone {', '.join(left)} (already there)")
+    if needs := _TEMPLATES[template].needs:
+        click.echo(f"needs: {needs}, in the environment of the server")
     place = "" if directory == Path() else f"cd {shlex.quote(str(directory))} && "
-    click.echo(f"next: {place}{own_command()} serve app.py")
+    click.echo(f"next: {place}{own_command()} dev app.py")
+
+
+def _files(name: str) -> dict[str, str]:
+    """Text by file name; stored as `.txt`, since what they import need not be installed where this is."""
+    root, told = files("sojourn.cli") / "templates", _TEMPLATES[name]
+    readme = (root / "README.md.txt").read_text(encoding="utf-8")
+    return {
+        "app.py": (root / name / "app.py.txt").read_text(encoding="utf-8"),
+        "test_app.py": (root / name / "test_app.py.txt").read_text(encoding="utf-8"),
+        "README.md": readme.format(title=told.title, function=told.function, item=told.item, slo=told.slo),
+        ".sojournignore": (root / "sojournignore.txt").read_text(encoding="utf-8"),
+    }

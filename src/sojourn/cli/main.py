@@ -38,6 +38,7 @@ _COMMANDS = {
     "compare": ("sojourn.cli.compare:compare", "Compare policies on the same traffic, with evidence and limits."),
     "plan": ("sojourn.cli.plan:plan", "Find the smallest pool, or the most traffic a pool carries."),
     "demo": ("sojourn.cli.demo:demo", "See a real model hold its objective through a burst."),
+    "completion": ("sojourn.cli.completion:completion", "Let a shell complete commands and functions."),
     "doctor": ("sojourn.cli.doctor:doctor", "Check this machine for what a server needs."),
 }
 
