@@ -28,8 +28,11 @@ class Answer(NamedTuple):
 class Server:
     """Start with `with Server(directory, source) as server:`; stopped by its own pid, and looked after."""
 
-    def __init__(self, directory: Path, source: str, *options: str) -> None:
-        (directory / "app.py").write_text(source)
+    def __init__(self, directory: Path, source: str | None, *options: str) -> None:
+        """Without a source it is an empty platform."""
+        if source is not None:
+            (directory / "app.py").write_text(source)
+        self._target = ["app.py"] if source is not None else []
         self.directory = directory
         self._options = options
         self.stopped_by_test = False
@@ -42,7 +45,7 @@ class Server:
                 "-m",
                 "sojourn.cli.main",
                 "serve",
-                "app.py",
+                *self._target,
                 "--port",
                 "0",
                 "--admin-port",

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import click
 import msgspec
 
+from sojourn.cli.completion import function_names
 from sojourn.cli.http_call import admin_json
 from sojourn.cli.options import admin_url_option, json_option
 from sojourn.domain.function import FunctionSettings
@@ -21,7 +22,7 @@ _BYTE_UNITS = (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024))
 
 
 @click.command("describe")
-@click.argument("name")
+@click.argument("name", shell_complete=function_names)
 @json_option
 @admin_url_option
 def describe_function(name: str, as_json: bool, admin_url: str) -> None:  # noqa: FBT001 (click calls by name)

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import click
 
+from sojourn.cli.completion import function_names
 from sojourn.cli.http_call import call, check_admin
 from sojourn.cli.options import admin_url_option
 from sojourn.errors import SojournError
@@ -16,7 +17,7 @@ _TIMEOUT_S = 60.0
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=function_names)
 @click.option("--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Write there [standard output].")
 @admin_url_option
 def journal(name: str, output: Path | None, admin_url: str) -> None:

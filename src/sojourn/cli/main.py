@@ -20,6 +20,11 @@ GOOD, ERROR, USAGE, OBJECTIVE_MISSED, INTERRUPTED = 0, 1, 2, 3, 130
 _COMMANDS = {
     "init": ("sojourn.cli.init:init", "Write a first app.py to serve."),
     "serve": ("sojourn.cli.serve:serve", "Serve the functions of a file or module."),
+    "deploy": ("sojourn.cli.deploy:deploy", "Give a source tree to a running server, at once or as a canary."),
+    "rollout": ("sojourn.cli.rollout:rollout", "Show how far a function's new revision has come, and why."),
+    "rollback": ("sojourn.cli.rollback:rollback", "Give a function's traffic back to an earlier revision."),
+    "history": ("sojourn.cli.history:history", "List the revisions of a function."),
+    "delete": ("sojourn.cli.delete:delete", "Take a deployed function from the server."),
     "invoke": ("sojourn.cli.invoke:invoke", "Call a function once."),
     "list": ("sojourn.cli.list:list_functions", "List the functions of a running server."),
     "describe": ("sojourn.cli.describe:describe_function", "Show all there is to know of one function."),

@@ -8,13 +8,14 @@ from urllib.parse import quote
 
 import click
 
+from sojourn.cli.completion import function_names
 from sojourn.cli.function_table import last_scaling, replicas
 from sojourn.cli.http_call import admin_json
 from sojourn.cli.options import admin_url_option, json_option
 
 
 @click.command("scale")
-@click.argument("name")
+@click.argument("name", shell_complete=function_names)
 @click.argument("count", type=click.IntRange(min=0), required=False, metavar="[COUNT]")
 @click.option("--min", "min_replicas", type=click.IntRange(min=0), metavar="N", help="Replicas kept whatever comes.")
 @click.option("--max", "max_replicas", type=click.IntRange(min=1), metavar="N", help="Most replicas whatever comes.")

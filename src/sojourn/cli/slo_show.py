@@ -9,6 +9,7 @@ from urllib.parse import quote
 import click
 import msgspec
 
+from sojourn.cli.completion import function_names
 from sojourn.cli.http_call import admin_json
 from sojourn.cli.options import admin_url_option, json_option
 from sojourn.errors import ClientError
@@ -20,7 +21,7 @@ _T = TypeVar("_T")
 
 
 @click.command("show")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=function_names)
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write a report, too.")
 @json_option
 @admin_url_option

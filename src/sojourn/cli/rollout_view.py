@@ -1,0 +1,70 @@
+"""Watches and shows how a new revision takes over; what deploy, rollback and rollout have in common."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+from urllib.parse import quote
+
+import click
+
+from sojourn.cli.http_call import admin_json
+
+LIVE, ROLLED_BACK, FAILED = "live", "rolled_back", "failed"
+_ENDED: Final = {LIVE, ROLLED_BACK, FAILED}
+_LOOK_EVERY_S: Final = 0.1
+_LOOK_AT_LEAST_EVERY_S: Final = 2.0
+
+
+def rollout_of(admin_url: str, name: str) -> dict[str, Any]:
+    """How far the latest change of a function's revision has come, as the server tells it."""
+    told: dict[str, Any] = admin_json(admin_url, f"/api/v1/functions/{quote(name, safe='')}/rollout")
+    return told
+
+
+def watched(admin_url: str, name: str, revision: str, within_s: float, *, is_quiet: bool) -> dict[str, Any]:
+    """Wait until the rollout of a revision has ended, telling each step; what it ended as.
+
+    Args:
+        admin_url: Where the server is.
+        name: The function.
+        revision: The revision expected to take over; another one that took its place ends the wait.
+        within_s: How long to wait at most, in seconds; what it is then is returned.
+        is_quiet: Whether steps are not told.
+    """
+    give_up_at_s = time.monotonic() + within_s
+    before, pause_s = "", _LOOK_EVERY_S
+    while True:
+        told = rollout_of(admin_url, name)
+        line = step_line(told)
+        if line != before and not is_quiet and told["state"] not in _ENDED:
+            click.echo(f"  {line}")
+        before = line
+        if told["state"] in _ENDED or told["revision"] != revision or time.monotonic() >= give_up_at_s:
+            return told
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.2, _LOOK_AT_LEAST_EVERY_S)
+
+
+def step_line(told: dict[str, Any]) -> str:
+    """A rollout's state in a line."""
+    label, state = f"{told['function']}@{told['revision']}", told["state"]
+    if state == "warming":
+        return f"{label}: warming up"
+    if state == "shifting":
+        return f"{label}: has {told['share']:.0%} of the traffic"
+    if state == LIVE:
+        return f"{label}: live"
+    told_cause = f": {told['cause']}" if told["cause"] else ""
+    return f"{label}: {'rolled back' if state == ROLLED_BACK else 'failed'}{told_cause}"
+
+
+def show(told: dict[str, Any]) -> None:
+    """The state, and the evidence behind it."""
+    click.echo(step_line(told))
+    if told.get("before"):
+        click.echo(
+            f"  before: {told['before']}" + (" (has the traffic)" if told["state"] in {ROLLED_BACK, FAILED} else "")
+        )
+    for name, value in (told.get("evidence") or {}).items():
+        click.echo(f"  {name}: {value}")

@@ -1,0 +1,168 @@
+"""One rollout under way: its state machine is shown what happens, and what it orders is done."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from time import monotonic, time
+from typing import Final
+
+from sojourn.core.rollout import Rollout
+from sojourn.deploy.ports import Traffic
+from sojourn.domain.deployment import Revision, RolloutPlan
+from sojourn.domain.function import FunctionManifest
+from sojourn.domain.rollout import (
+    CandidateFailed,
+    CandidateWarm,
+    CountsSeen,
+    Fail,
+    Promote,
+    RollBack,
+    RolloutAction,
+    RolloutBegan,
+    RolloutEvent,
+    RolloutState,
+    RolloutStatus,
+    RolloutTick,
+    SetShare,
+)
+from sojourn.errors import ConfigurationError
+from sojourn.runtime.platform import Platform
+from sojourn.runtime.service import FunctionService
+from sojourn.telemetry.events import PlatformEvents
+
+_LOOK_EVERY_S: Final = 1.0
+ENDED: Final = frozenset({RolloutState.LIVE, RolloutState.ROLLED_BACK, RolloutState.FAILED})
+
+
+class RolloutRun:
+    """Brings one revision into service, or not; `await run()` once, from a task of its own.
+
+    Args:
+        revision: What is to take over.
+        manifest: The same as it runs here: with its source tree and the settings in force.
+        plan: How.
+        stable: The revision that has the traffic now; None for a function's first one.
+        platform: Runs both.
+        traffic: Which of them the function's name means.
+        events: Told of each step.
+        on_promote: Awaited once it is to have all traffic and before it has: what is to be remembered.
+        on_reject: Awaited with the cause once it has none any more, and before it goes.
+    """
+
+    def __init__(
+        self,
+        revision: Revision,
+        manifest: FunctionManifest,
+        plan: RolloutPlan,
+        stable: FunctionService | None,
+        platform: Platform,
+        traffic: Traffic,
+        events: PlatformEvents,
+        *,
+        on_promote: Callable[[RolloutRun], Awaitable[None]],
+        on_reject: Callable[[RolloutRun, str], Awaitable[None]],
+    ) -> None:
+        self.revision = revision
+        self.plan = plan
+        self.began_at_s = time()
+        self.stable = stable
+        self.service: FunctionService | None = None
+        self._manifest = manifest
+        self._platform = platform
+        self._traffic = traffic
+        self._events = events
+        self._on_promote = on_promote
+        self._on_reject = on_reject
+        self._machine = Rollout(plan, manifest.settings.slo)
+        self._told: asyncio.Queue[RolloutEvent] = asyncio.Queue(16)
+
+    @property
+    def name(self) -> str:
+        """The function's name."""
+        return self.revision.function
+
+    @property
+    def status(self) -> RolloutStatus:
+        """How it stands."""
+        return self._machine.status()
+
+    @property
+    def before(self) -> str | None:
+        """The revision it takes over from."""
+        return self.stable.revision if self.stable is not None else None
+
+    def happened(self, event: RolloutEvent) -> None:
+        """Something that concerns it: an operator's wish, a newer deploy, a replica that died. Never waits."""
+        with contextlib.suppress(asyncio.QueueFull):  # sixteen things to be looked at wait already
+            self._told.put_nowait(event)
+
+    async def run(self) -> None:
+        """Until it has ended, one way or the other."""
+        await self._step(RolloutBegan())
+        try:
+            self.service = self._platform.launch(self._manifest)
+        except ConfigurationError as err:
+            await self._step(CandidateFailed(str(err)))
+            return
+        self._traffic.pin(self.service)
+        warm = asyncio.create_task(self._platform.warm(self.name, self.revision.revision), name="warm up")
+        try:
+            while self.status.state not in ENDED:
+                await self._step(await self._next_event(warm))
+        finally:
+            warm.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await warm
+
+    async def _next_event(self, warm: asyncio.Task[str]) -> RolloutEvent:
+        """What happens next: it is warm or cannot be, somebody wants something, or a second has passed."""
+        asked = asyncio.create_task(self._told.get())
+        is_warming = self.status.state is RolloutState.WARMING
+        awaited = {asked, warm} if is_warming else {asked}
+        wake_at_s = self._machine.next_wake_at_s
+        wait_s = _LOOK_EVERY_S if wake_at_s is None else min(max(wake_at_s - monotonic(), 0.0), _LOOK_EVERY_S)
+        try:
+            await asyncio.wait(awaited, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+            if asked.done():
+                return asked.result()
+            if is_warming and warm.done():
+                cause = warm.result()
+                return CandidateFailed(cause) if cause else CandidateWarm()
+        finally:
+            asked.cancel()
+        if is_warming or self.stable is None:
+            return RolloutTick()
+        return CountsSeen(
+            self._platform.arm_counts(self.name, self.stable.revision),
+            self._platform.arm_counts(self.name, self.revision.revision),
+        )
+
+    async def _step(self, event: RolloutEvent) -> None:
+        for action in self._machine.step(event, monotonic()):
+            await self._perform(action)
+
+    async def _perform(self, action: RolloutAction) -> None:
+        name, revision = self.name, self.revision.revision
+        match action:
+            case SetShare(share=share, why=why):
+                assert self.service is not None, "it is warm"
+                if self.stable is not None and 0.0 < share < 1.0:
+                    self._traffic.split(name, self.stable, self.service, share)
+                elif self.stable is not None and share <= 0.0:
+                    self._traffic.direct(self.stable)
+                self._events.info("rollout.shifted", function=name, revision=revision, share=share, why=why)
+            case Promote(why=why):
+                assert self.service is not None, "it is warm"
+                await self._on_promote(self)
+                self._platform.make_live(name, revision)
+                self._traffic.direct(self.service)
+                self._events.info("rollout.live", function=name, revision=revision, before=self.before or "", why=why)
+            case RollBack(cause=cause) | Fail(cause=cause):
+                if self.stable is not None:
+                    self._traffic.direct(self.stable)
+                if self.service is not None:
+                    self._traffic.remove(name, revision)
+                self._events.warning("rollout.rejected", function=name, revision=revision, cause=cause)
+                await self._on_reject(self, cause)

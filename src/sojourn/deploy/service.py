@@ -1,0 +1,406 @@
+"""Deploys, rolls back and deletes functions of a running server, and brings them back after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from time import time
+from typing import Final
+
+import msgspec
+
+from sojourn.bundle.revision import revision_of
+from sojourn.bundle.store import BundleStore
+from sojourn.deploy.ports import Describe, Traffic
+from sojourn.deploy.run import RolloutRun
+from sojourn.deploy.told import evidence_of, history_of, told_at_rest, told_of
+from sojourn.domain.deployment import ALL_AT_ONCE, Revision, RolloutPlan
+from sojourn.domain.deployment_status import DeployAsked, Deployed, RevisionTold, RolloutTold
+from sojourn.domain.function import FunctionManifest
+from sojourn.domain.rollout import FunctionDeleted, PromoteAsked, RollbackAsked, RolloutState, Superseded
+from sojourn.errors import DeploymentError, StateError, UnknownFunctionError
+from sojourn.runtime.platform import Platform
+from sojourn.state.keeper import StateKeeper
+from sojourn.state.store import StateStore
+from sojourn.telemetry.events import PlatformEvents
+
+_UPLOADS_AT_ONCE: Final = 2
+_UPLOADS_WAITING_MAX: Final = 8
+_END_WITHIN_S: Final = 10.0  # for a rollout that is told to end
+
+
+class _Held(msgspec.Struct):
+    """One deployed function: its live revision, and the change of it that is under way or was the last."""
+
+    live: Revision | None = None
+    run: RolloutRun | None = None
+    task: asyncio.Task[None] | None = None
+    told: RolloutTold | None = None
+
+
+class DeployService:
+    """All that is deployed to one server; every method is called on its loop.
+
+    What it acknowledges is in the durable state. Changes are made one after the other; uploads and imports are not in
+    their way.
+
+    Args:
+        platform: Runs revisions.
+        traffic: Which revision a name means.
+        bundles: Source trees.
+        keeper: The durable state.
+        describe: Imports a target in a process of its own.
+        events: Told of what happens.
+        served: Names that are served from a file named at the start, and belong to it.
+        drain_s: How long a revision that is replaced may take to end what it has, in seconds.
+        adjusted: A manifest with what the server's configuration says of its function.
+    """
+
+    def __init__(
+        self,
+        platform: Platform,
+        traffic: Traffic,
+        bundles: BundleStore,
+        keeper: StateKeeper,
+        describe: Describe,
+        events: PlatformEvents,
+        *,
+        served: Callable[[], frozenset[str]] = frozenset,
+        drain_s: float = 30.0,
+        adjusted: Callable[[FunctionManifest], FunctionManifest] = lambda manifest: manifest,
+    ) -> None:
+        self._platform = platform
+        self._traffic = traffic
+        self._bundles = bundles
+        self._keeper = keeper
+        self._describe = describe
+        self._events = events
+        self._served = served
+        self._drain_s = drain_s
+        self._adjusted = adjusted
+        self._held: dict[str, _Held] = {}
+        self._changing = asyncio.Lock()
+        self._uploads = asyncio.Semaphore(_UPLOADS_AT_ONCE)
+        self._uploading = 0
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    # ---- what is asked of it
+
+    async def deploy(self, upload: AsyncIterator[bytes], asked: DeployAsked) -> list[Deployed]:
+        """Take an archive in and begin to roll its functions out; what is returned is kept, come what may.
+
+        Raises:
+            DeploymentError: The archive is not taken, a name is not free, or too many wait to be taken in.
+            TargetError: It cannot be imported, or declares nothing.
+            StateError: It cannot be kept.
+        """
+        if self._uploading >= _UPLOADS_WAITING_MAX:
+            raise DeploymentError(f"{self._uploading} deploys are being taken in already; try again in a moment")
+        self._uploading += 1
+        try:
+            async with self._uploads:
+                digest = await self._bundles.receive(upload)
+                root = self._bundles.path_of(digest)
+                described = await self._describe(asked.target, root)
+        finally:
+            self._uploading -= 1
+        manifests = described.manifests if asked.name is None else [renamed(described.manifests, asked.name)]
+        revisions = [
+            Revision(
+                function=manifest.name,
+                revision=revision_of(digest, manifest, described.dependencies),
+                bundle=digest,
+                manifest=msgspec.structs.replace(manifest, root=""),
+                dependencies=described.dependencies,
+                created_at_s=time(),
+            )
+            for manifest in manifests
+        ]
+        async with self._changing:
+            self._refuse_taken([revision.function for revision in revisions])
+            return await self._accept(revisions, asked.plan)
+
+    async def rollback(self, function: str, revision: str | None = None) -> RolloutTold:
+        """Give the traffic back to an earlier revision; without one, to that before, or end what is under way.
+
+        Args:
+            function: A deployed function.
+            revision: A revision of it, or the beginning of one.
+
+        Raises:
+            UnknownFunctionError: No such function is deployed.
+            DeploymentError: There is no such revision, or none before.
+            StateError: It cannot be kept.
+        """
+        async with self._changing:
+            held = self._known(function)
+            if held.run is not None and revision is None:
+                held.run.happened(RollbackAsked())
+                await self._ended(held)
+                return self._told(function, held)
+            wanted = await self._earlier(function, held, revision)
+            await self._accept([wanted], RolloutPlan(strategy=ALL_AT_ONCE))
+            return self._told(function, held)
+
+    async def promote(self, function: str) -> RolloutTold:
+        """Give a canary all the traffic now.
+
+        Raises:
+            UnknownFunctionError: No such function is deployed.
+            DeploymentError: No rollout is under way.
+        """
+        held = self._known(function)
+        if held.run is None:
+            raise DeploymentError(f"function {function!r}: no rollout is under way")
+        held.run.happened(PromoteAsked())
+        await asyncio.wait({held.task} if held.task else set(), timeout=_END_WITHIN_S)
+        return self._told(function, held)
+
+    async def delete(self, function: str) -> None:
+        """Take a function and its history away; requests taken in are finished.
+
+        Raises:
+            UnknownFunctionError: No such function is deployed.
+            StateError: That cannot be kept.
+        """
+        async with self._changing:
+            held = self._known(function)
+            await self._keeper.do(lambda store: store.delete_function(function))
+            self._traffic.remove(function)
+            if held.run is not None:
+                held.run.happened(FunctionDeleted())
+                await self._ended(held)
+            self._held.pop(function, None)
+            self._events.info("function.deleted", function=function)
+            await self._platform.remove(function, self._drain_s)
+            await self._sweep()
+
+    def rollout(self, function: str) -> RolloutTold:
+        """How far the latest change of a function's revision has come.
+
+        Raises:
+            UnknownFunctionError: No such function is deployed.
+        """
+        return self._told(function, self._known(function))
+
+    async def revisions(self, function: str) -> list[RevisionTold]:
+        """All that is kept of a function, the latest first.
+
+        Raises:
+            UnknownFunctionError: No such function is deployed.
+            StateError: It cannot be read.
+        """
+        held = self._known(function)
+        kept, rollouts = await self._keeper.do(lambda store: (store.revisions(function), store.rollouts(function, 100)))
+        live = held.live.revision if held.live is not None else ""
+        return history_of(kept, rollouts, live, held.run.revision.revision if held.run is not None else "")
+
+    # ---- the server's life
+
+    async def restore(self) -> list[str]:
+        """Serve again what was deployed, and begin unfinished rollouts anew; the names served.
+
+        Raises:
+            StateError: The state cannot be read.
+        """
+        functions, revisions = await self._keeper.do(lambda store: (store.functions(), store.revisions()))
+        served = self._served()
+        for stored in functions:
+            if stored.name in served:
+                self._events.warning(
+                    "function.shadowed", function=stored.name, cause="the file that is served declares this name, too"
+                )
+                continue
+            held = self._held[stored.name] = _Held()
+            own = {each.revision: each for each in revisions if each.function == stored.name}
+            live = own.get(stored.live or "")
+            if live is not None:
+                self._revive(held, live)
+            candidate = own.get(stored.candidate or "")
+            if candidate is not None:
+                self._begin(held, candidate, stored.plan or RolloutPlan())
+        await self._sweep()
+        return sorted(self._held)
+
+    async def close(self) -> None:
+        """Leave rollouts as they are: the next server begins them anew."""
+        tasks = [held.task for held in self._held.values() if held.task is not None]
+        for task in (*tasks, *self._retiring):
+            task.cancel()
+        await asyncio.gather(*tasks, *self._retiring, return_exceptions=True)
+
+    # ---- within
+
+    def _known(self, function: str) -> _Held:
+        held = self._held.get(function)
+        if held is None:
+            if function in self._served():
+                raise DeploymentError(f"function {function!r} is served from the file named at the start, not deployed")
+            known = ", ".join(sorted(self._held)[:20]) or "none"
+            raise UnknownFunctionError(f"no function {function!r} is deployed; deployed: {known}")
+        return held
+
+    def _refuse_taken(self, names: Sequence[str]) -> None:
+        taken = sorted(set(names) & self._served())
+        if taken:
+            raise DeploymentError(
+                f"{', '.join(taken)}: served from the file named at the start; deploy under another --name, or serve "
+                "without it"
+            )
+
+    async def _accept(self, revisions: Sequence[Revision], plan: RolloutPlan) -> list[Deployed]:
+        """Keep what was asked for, then begin; a rollout that is under way makes room."""
+        for revision in revisions:
+            held = self._held.get(revision.function)
+            if held is not None and held.run is not None and held.run.revision.revision != revision.revision:
+                held.run.happened(Superseded(revision.revision))
+                await self._ended(held)
+        wall_s = time()
+
+        def keep(store: StateStore) -> list[bool]:
+            created = [store.put_revision(revision) for revision in revisions]
+            for revision in revisions:
+                if not self._is_settled(revision):
+                    store.set_candidate(revision.function, revision.revision, plan, wall_s)
+            return created
+
+        created = await self._keeper.do(keep)
+        for revision in revisions:
+            held = self._held.setdefault(revision.function, _Held())
+            if not self._is_settled(revision):
+                self._begin(held, revision, plan)
+        return [
+            Deployed(function=revision.function, revision=revision.revision, created=is_new)
+            for revision, is_new in zip(revisions, created, strict=True)
+        ]
+
+    def _is_settled(self, revision: Revision) -> bool:
+        """Whether it is live and stays so, or is on its way already."""
+        held = self._held.get(revision.function)
+        if held is None:
+            return False
+        if held.run is not None:
+            return held.run.revision.revision == revision.revision
+        return held.live is not None and held.live.revision == revision.revision
+
+    def _revive(self, held: _Held, live: Revision) -> None:
+        service = self._platform.launch(self._runnable(live), is_proven=True)
+        self._platform.make_live(live.function, live.revision)
+        self._traffic.direct(service)
+        held.live = live
+
+    def _runnable(self, revision: Revision) -> FunctionManifest:
+        """Its manifest as it runs here: under its revision's name, from where its tree lies."""
+        root = str(self._bundles.path_of(revision.bundle))
+        return self._adjusted(msgspec.structs.replace(revision.manifest, revision=revision.revision, root=root))
+
+    def _begin(self, held: _Held, revision: Revision, plan: RolloutPlan) -> None:
+        name = revision.function
+        stable = self._platform.live(name) if held.live is not None else None
+        held.run = run = RolloutRun(
+            revision,
+            self._runnable(revision),
+            plan,
+            stable,
+            self._platform,
+            self._traffic,
+            self._events,
+            on_promote=self._promoted,
+            on_reject=self._rejected,
+        )
+        held.told = None
+        self._events.info(
+            "rollout.began", function=name, revision=revision.revision, before=run.before or "", strategy=plan.strategy
+        )
+        held.task = asyncio.create_task(self._run(name, held, run), name=f"rollout of {name}")
+
+    async def _run(self, name: str, held: _Held, run: RolloutRun) -> None:
+        try:
+            await run.run()
+        except StateError as err:  # it cannot be remembered: what is remembered stays
+            self._events.error("rollout.unkept", function=name, revision=run.revision.revision, cause=str(err))
+            if run.stable is not None:
+                self._traffic.direct(run.stable)
+            if run.service is not None:
+                self._traffic.remove(name, run.revision.revision)
+                self._retire(name, run.revision.revision)
+        finally:
+            held.told = self._told(name, held)
+            held.run = held.task = None
+
+    async def _ended(self, held: _Held) -> None:
+        """Wait for a rollout that was told to end."""
+        if held.task is None:
+            return
+        done, _ = await asyncio.wait({held.task}, timeout=_END_WITHIN_S)
+        if not done:
+            raise DeploymentError(f"a rollout did not end within {_END_WITHIN_S:g} s; try again")
+
+    async def _promoted(self, run: RolloutRun) -> None:
+        name, revision = run.name, run.revision
+        outcome = RolloutState.LIVE.value
+        await self._keeper.do(lambda store: store.promote(name, revision.revision, time(), outcome, evidence_of(run)))
+        held = self._held[name]
+        before, held.live = held.live, revision
+        if before is not None:
+            self._retire(name, before.revision)
+
+    async def _rejected(self, run: RolloutRun, cause: str) -> None:
+        name = run.name
+        evidence = {**(evidence_of(run) or {}), "cause": cause}
+        if run.service is not None:
+            self._retire(name, run.revision.revision)
+        if name in self._held:
+            outcome = run.status.state.value
+            await self._keeper.do(lambda store: store.abandon_candidate(name, time(), outcome, evidence))
+
+    def _retire(self, name: str, revision: str) -> None:
+        """Let a revision without traffic end what it has, in the background."""
+
+        async def retire() -> None:
+            await asyncio.sleep(0)  # routes are switched in this turn of the loop
+            await self._platform.retire(name, revision, self._drain_s)
+
+        task = asyncio.create_task(retire(), name=f"retire {name}@{revision}")
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    async def _earlier(self, function: str, held: _Held, revision: str | None) -> Revision:
+        kept, rollouts = await self._keeper.do(lambda store: (store.revisions(function), store.rollouts(function, 100)))
+        by_name = {each.revision: each for each in kept}
+        if revision is not None:
+            found = [each for each in kept if each.revision.startswith(revision)]
+            if len(found) == 1:
+                return found[0]
+            known = ", ".join(sorted(by_name)) or "none"
+            which = "is not unique" if found else "is none"
+            raise DeploymentError(f"function {function!r}: revision {revision[:40]!r} {which} of {known}")
+        live = held.live.revision if held.live is not None else ""
+        for row in rollouts:  # the latest first: the one that the live revision took over from
+            if row.to_revision == live and row.outcome == RolloutState.LIVE.value and row.from_revision in by_name:
+                return by_name[row.from_revision]
+        raise DeploymentError(f"function {function!r}: there is no revision before {live or 'the first one'}")
+
+    def _told(self, function: str, held: _Held) -> RolloutTold:
+        if held.run is not None:
+            return told_of(held.run)
+        return held.told or told_at_rest(function, held.live)
+
+    async def _sweep(self) -> None:
+        """Remove source trees that no revision refers to any more."""
+        referenced = await self._keeper.do(lambda store: store.referenced_bundles())
+        await self._bundles.sweep(referenced)
+
+
+def renamed(manifests: Sequence[FunctionManifest], name: str) -> FunctionManifest:
+    """The only function of a tree under another name.
+
+    Raises:
+        DeploymentError: There are several; the message names them.
+        ConfigurationError: It cannot be a name.
+    """
+    if len(manifests) != 1:
+        names = ", ".join(manifest.name for manifest in manifests)
+        raise DeploymentError(f"--name {name} is for a single function; this tree declares {names}")
+    only = manifests[0]
+    return msgspec.structs.replace(only, settings=msgspec.structs.replace(only.settings, name=name))

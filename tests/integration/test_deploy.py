@@ -1,0 +1,122 @@
+"""Deploying to a running server, from the first answer to the last: real processes, real load, no failed request."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from deploying import APP, Probes, deployed, sojourn, write_app
+from server import Server, wait_until
+
+FAILING = """
+import sojourn
+
+@sojourn.function(slo="99% < 500ms", max_batch_size=8, min_replicas=1)
+def version(items: list[int]) -> list[str]:
+    raise RuntimeError("worse")
+"""
+
+
+def test_an_empty_platform_takes_a_function_and_gives_it_back_after_a_kill(tmp_path):
+    """Deployed, called, known by its revision; killed at once, and there again with its history."""
+    tree = write_app(tmp_path / "one", APP.format(answer="one"))
+    with Server(tmp_path, None, "--state-dir", str(tmp_path / "kept")) as server:
+        told = deployed(server, tree)
+        assert told["state"] == "live"
+        assert server.call("version", 1).body == "one"
+        assert server.call(f"version@{told['revision']}", 1).body == "one"
+        again = sojourn(server, "deploy", str(tree))
+        assert "known already" in again.stdout
+        server.process.send_signal(signal.SIGKILL)
+        server.process.wait()
+        server.stopped_by_test = True
+    with Server(tmp_path, None, "--state-dir", str(tmp_path / "kept")) as server:
+        assert server.call("version", 1).body == "one"
+        history = json.loads(sojourn(server, "history", "version", "--json").stdout)["revisions"]
+        assert [(row["revision"], row["role"]) for row in history] == [(told["revision"], "live")]
+
+
+def test_rollout_rollback_and_delete_lose_no_request(tmp_path):
+    """Four callers that never stop: hundreds of answers, each 200, from the old revision, then only from the new one."""
+    with Server(tmp_path, None) as server:
+        deployed(server, write_app(tmp_path / "one", APP.format(answer="one")))
+        with Probes(server, "version") as probes:
+            probes.wait_more(100)
+            assert deployed(server, write_app(tmp_path / "two", APP.format(answer="two")))["state"] == "live"
+            probes.wait_body("two")
+            probes.wait_more(100)
+            back = sojourn(server, "rollback", "version")
+            assert back.exit_code == 0, back.output
+            probes.wait_body("one")
+            probes.wait_more(200)
+        assert set(probes.statuses) == {200}, probes.statuses
+        assert len(probes.answers) >= 400
+        assert set(probes.bodies) == {"one", "two"}
+        counted = server.function("version")
+        wait_until(lambda: len(server.replica_pids()) == 1, "the other revision's replica to end")
+        with Probes(server, "version") as last:
+            last.wait_more(50)
+            gone = sojourn(server, "delete", "version", "--yes")
+            assert gone.exit_code == 0, gone.output
+            last.wait_more(20)
+        assert set(last.statuses) == {200, 404}
+        assert counted["revision"] != ""
+        assert server.call("version", 1).status == 404
+        wait_until(lambda: not server.replica_pids(), "all replicas to end")
+
+
+def test_what_cannot_be_deployed_is_told_and_changes_nothing(tmp_path):
+    """A missing package, a model that does not load: the author's line, exit code 1, and the old revision serves on."""
+    with Server(tmp_path, None) as server:
+        deployed(server, write_app(tmp_path / "one", APP.format(answer="one")))
+        missing = sojourn(server, "deploy", str(write_app(tmp_path / "m", "import no_such_package_at_all\n")))
+        assert missing.exit_code != 0
+        assert "no_such_package_at_all" in str(missing.exception)
+        broken = APP.format(answer="two").replace(
+            "def version", "class Version:\n    def __init__(self):\n        1 / 0\n\n    def __call__"
+        )
+        source = broken.replace("__call__(items", "__call__(self, items").replace(
+            '    return ["two"]', '        return ["two"]'
+        )
+        failed = sojourn(server, "deploy", str(write_app(tmp_path / "b", source)))
+        assert failed.return_value == 1
+        assert "failed" in failed.stdout
+        assert "ZeroDivisionError" in failed.stdout
+        assert server.call("version", 1).body == "one"
+
+
+def test_a_canary_that_fails_is_rolled_back_with_its_evidence(tmp_path):
+    """Half of the traffic fails for a moment; then all of it goes to the old revision again, and the numbers say why."""
+    with Server(tmp_path, None) as server:
+        deployed(server, write_app(tmp_path / "one", APP.format(answer="one")))
+        with Probes(server, "version") as probes:
+            told = deployed(
+                server, write_app(tmp_path / "bad", FAILING), "--strategy", "canary", "--shares", "50%", "--step", "30s"
+            )
+            probes.wait_body("one")
+            probes.wait_more(50)
+        assert told["state"] == "rolled_back"
+        assert told["evidence"]["question"] in {"errors", "burn"}
+        assert told["evidence"]["candidate"]["bad"] > 0
+        assert {status for status, _ in probes.answers[-50:]} == {200}
+        history = json.loads(sojourn(server, "history", "version", "--json").stdout)["revisions"]
+        assert [row["outcome"] for row in history] == ["rolled_back", "live"]
+
+
+def test_two_deploys_at_once_end_with_one_of_them_live(tmp_path):
+    """Both are acknowledged; the later one takes over, the other one is superseded or replaced, nothing is lost."""
+    trees = [write_app(tmp_path / answer, APP.format(answer=answer)) for answer in ("one", "two", "three")]
+    with Server(tmp_path, None) as server:
+        deployed(server, trees[0])
+        with Probes(server, "version") as probes, ThreadPoolExecutor(2) as pool:
+            done = list(pool.map(lambda tree: sojourn(server, "deploy", str(tree), "--json"), trees[1:]))
+            assert all(json.loads(one.stdout)["functions"] for one in done)
+            probes.wait_more(50)
+            last = json.loads(sojourn(server, "rollout", "version", "--json").stdout)
+        assert last["state"] == "live"
+        assert set(probes.statuses) == {200}
+        assert server.call("version", 1).body in {"two", "three"}
