@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Protocol
 
+from sojourn.domain.deployment_status import DeployAsked, Deployed, RevisionTold, RolloutTold
 from sojourn.slo.status import SLOHistory, SLOStatus
 from sojourn.telemetry.journal import Entry
 from sojourn.telemetry.journal_file import JournalHead
@@ -47,6 +49,36 @@ class Insight(Protocol):
 
     def requests(self, function: str | None, kind: TraceKind | None, limit: int) -> list[TraceSummary]:
         """The last `limit` requests that were kept, the latest first."""
+
+
+class Deployments(Protocol):
+    """What is deployed, and its changes; called on the server's loop.
+
+    All may raise `UnknownFunctionError`, `DeploymentError` (it cannot be done as things stand) and `StateError` (it
+    cannot be kept); nothing has changed then.
+    """
+
+    async def deploy(self, upload: AsyncIterator[bytes], asked: DeployAsked) -> list[Deployed]:
+        """Take an archive in and begin to roll its functions out; what is returned is kept.
+
+        Raises:
+            TargetError: It cannot be imported.
+        """
+
+    async def rollback(self, function: str, revision: str | None = None) -> RolloutTold:
+        """Give the traffic back to an earlier revision, or to the one before."""
+
+    async def promote(self, function: str) -> RolloutTold:
+        """Give the revision that is on its way all the traffic."""
+
+    async def delete(self, function: str) -> None:
+        """Take a function and its history away."""
+
+    def rollout(self, function: str) -> RolloutTold:
+        """How far the latest change has come."""
+
+    async def revisions(self, function: str) -> list[RevisionTold]:
+        """All that is kept of a function, the latest first."""
 
 
 class Operations(Protocol):

@@ -1,0 +1,198 @@
+"""The routes that deploy, roll back and delete functions, and tell how far that has come."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sojourn.control.answers import error_answer, json_answer, unknown_function
+from sojourn.control.asked import JsonBody, RawBody, Text
+from sojourn.control.endpoint import Answered, Endpoint
+from sojourn.control.ports import Deployments, Overview
+from sojourn.domain.access import DEPLOY, READ
+from sojourn.domain.deployment import ALL_AT_ONCE, RolloutPlan
+from sojourn.domain.deployment_status import DeployAsked, Deployed, RevisionTold, RolloutTold
+from sojourn.errors import (
+    BundleError,
+    ConfigurationError,
+    DeploymentError,
+    StateError,
+    TargetError,
+    UnknownFunctionError,
+)
+
+ARCHIVE_BYTES_MAX: Final = 256 * 2**20
+TARGET = Text("target", "File or module inside the archive, such as app.py or pkg.module.")
+NAME = Text("name", "Another name for the archive's only function.")
+STRATEGY = Text("strategy", "How the new revision takes over: all-at-once or canary.")
+SHARES = Text("shares", "Steps of a canary, such as 0.05,0.25,0.5.")
+STEP_S = Text("step_s", "How long each step of a canary lasts at least, in seconds.")
+ARCHIVE = RawBody(("application/gzip",), ARCHIVE_BYTES_MAX)
+
+
+class DeployedList(msgspec.Struct, frozen=True):
+    """The functions of a deploy."""
+
+    functions: list[Deployed]
+
+
+class RevisionList(msgspec.Struct, frozen=True):
+    """The revisions of a function, the latest first."""
+
+    function: str
+    revisions: list[RevisionTold]
+
+
+class RollbackAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """To which revision (a unique beginning will do); None: to the one before, or out of a rollout under way."""
+
+    revision: str | None = None
+
+
+class PromoteAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`promote` must be true: all traffic to the revision that is on its way."""
+
+    promote: bool
+
+
+class Deleted(msgspec.Struct, frozen=True):
+    """The function that is gone."""
+
+    function: str
+
+
+ROLLBACK = JsonBody(RollbackAsked, '{"revision": "0123456789ab"}')
+PROMOTE = JsonBody(PromoteAsked, '{"promote": true}')
+_NOT_KEPT = {503: "The state directory cannot be written; nothing has changed."}
+_CONFLICT = {409: "It cannot be done as things stand; the message says why."}
+_Method = Callable[["DeployRoutes", Request], Awaitable[Response]]
+
+
+def _told(method: _Method) -> _Method:
+    """Errors of deploying as answers."""
+
+    @wraps(method)
+    async def answer(self: DeployRoutes, request: Request) -> Response:
+        try:
+            return await method(self, request)
+        except UnknownFunctionError:
+            return unknown_function(request, request.path_params["name"], self._overview)
+        except BundleError as err:
+            return error_answer(request, 400, str(err), "archive_refused")
+        except TargetError as err:
+            return error_answer(request, 422, str(err), "import_failed")
+        except ConfigurationError as err:
+            return error_answer(request, 400, str(err))
+        except DeploymentError as err:
+            return error_answer(request, 409, str(err), "deployment_conflict")
+        except StateError as err:
+            return error_answer(request, 503, str(err), "state_unavailable")
+
+    return answer
+
+
+class DeployRoutes:
+    """One method per route.
+
+    Args:
+        overview: What the server is doing.
+        deployments: What is deployed to it.
+    """
+
+    def __init__(self, overview: Overview, deployments: Deployments) -> None:
+        self._overview = overview
+        self._deployments = deployments
+
+    def endpoints(self) -> list[Endpoint]:
+        """All of them."""
+        of_function = "/api/v1/functions/{name}"
+        return [
+            Endpoint(
+                "POST", "/api/v1/deployments", self.deploy, DEPLOY, "deployments", Answered(DeployedList, status=201),
+                (TARGET, NAME, STRATEGY, SHARES, STEP_S), ARCHIVE,
+                {422: "It cannot be imported: the message names the line, or the package that is missing.", **_CONFLICT, **_NOT_KEPT},
+            ),
+            Endpoint("GET", f"{of_function}/revisions", self.revisions, READ, "deployments", Answered(RevisionList), errors=_CONFLICT),
+            Endpoint("GET", f"{of_function}/rollout", self.rollout, READ, "deployments", Answered(RolloutTold), errors=_CONFLICT),
+            Endpoint(
+                "PUT", f"{of_function}/rollout", self.promote, DEPLOY, "deployments", Answered(RolloutTold),
+                body=PROMOTE, errors=_CONFLICT,
+            ),
+            Endpoint(
+                "POST", f"{of_function}/rollback", self.rollback, DEPLOY, "deployments", Answered(RolloutTold),
+                body=ROLLBACK, errors={**_CONFLICT, **_NOT_KEPT},
+            ),
+            Endpoint(
+                "DELETE", of_function, self.delete, DEPLOY, "deployments", Answered(Deleted),
+                errors={**_CONFLICT, **_NOT_KEPT},
+            ),
+        ]  # fmt: skip
+
+    @_told
+    async def deploy(self, request: Request) -> Response:
+        """Deploy every function of an archive (tar.gz, as `sojourn deploy` packs it).
+
+        What is answered is kept. The new revisions warm up and take over afterwards; the function's rollout tells how far
+        that has come.
+        """
+        asked = DeployAsked(target=TARGET.of(request) or "", name=NAME.of(request), plan=_plan(request))
+        if not asked.target:
+            return error_answer(
+                request, 400, "target is missing: the file or module inside the archive, such as app.py"
+            )
+        deployed = await self._deployments.deploy(ARCHIVE.of(request), asked)
+        return json_answer(DeployedList(deployed), 201)
+
+    @_told
+    async def revisions(self, request: Request) -> Response:
+        """All revisions that are kept of a function, the latest first."""
+        name = request.path_params["name"]
+        return json_answer(RevisionList(name, await self._deployments.revisions(name)))
+
+    @_told
+    async def rollout(self, request: Request) -> Response:
+        """How far the latest change of a function's revision has come."""
+        return json_answer(self._deployments.rollout(request.path_params["name"]))
+
+    @_told
+    async def promote(self, request: Request) -> Response:
+        """Give the revision that is on its way all the traffic now."""
+        if not (await PROMOTE.of(request)).promote:
+            return error_answer(request, 400, f"promote must be true: {PROMOTE.example}; a rollback has its own route")
+        return json_answer(await self._deployments.promote(request.path_params["name"]))
+
+    @_told
+    async def rollback(self, request: Request) -> Response:
+        """Give the traffic back to an earlier revision; a rollout that is under way ends."""
+        asked = await ROLLBACK.of(request)
+        return json_answer(await self._deployments.rollback(request.path_params["name"], asked.revision))
+
+    @_told
+    async def delete(self, request: Request) -> Response:
+        """Take a function and its history away; requests that were taken in are finished."""
+        name = request.path_params["name"]
+        await self._deployments.delete(name)
+        return json_answer(Deleted(name))
+
+
+def _plan(request: Request) -> RolloutPlan:
+    """The plan that the query asks for.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
+    strategy, shares, step_s = STRATEGY.of(request) or ALL_AT_ONCE, SHARES.of(request), STEP_S.of(request)
+    given: dict[str, object] = {"strategy": strategy}
+    try:
+        if shares is not None:
+            given["shares"] = tuple(float(word) for word in shares.split(","))
+        if step_s is not None:
+            given["step_s"] = float(step_s)
+    except ValueError as err:
+        raise ConfigurationError(f"shares and step_s must be numbers: {str(err)[:100]}") from err
+    return RolloutPlan(**given)  # type: ignore[arg-type]
