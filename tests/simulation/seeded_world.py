@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from math import inf
 from random import Random
 
+from msgspec.structs import replace
+
 from sojourn.core.admission import QueueBounds
 from sojourn.domain.event import ScaleRequested
 from sojourn.domain.function import FunctionSettings
@@ -74,7 +76,39 @@ def draw_world(seed: int) -> SeededWorld:
     )
     if not is_calm:
         _draw_mishaps(world, rng)
+        _go_to_extremes(world, Random(f"{seed} to the extreme"))
     return world
+
+
+def _go_to_extremes(world: SeededWorld, rng: Random) -> None:
+    """What the ordinary draws hardly ever reach: bounds in bytes, epidemics, starts too slow, an operator who scales.
+
+    Chance of its own, so that a world keeps all else.
+    """
+    if rng.random() < 0.3:
+        world.bounds = replace(
+            world.bounds, bytes=rng.choice((25_000_000, 2**28)), batch_bytes=rng.choice((5_000, 12_000_000))
+        )
+    if rng.random() < 0.15:
+        world.rates = replace(world.rates, death=rng.choice((0.1, 0.4)))
+    if rng.random() < 0.15:
+        world.rates = replace(world.rates, hang=0.05)
+    if rng.random() < 0.2:
+        world.scalings += [
+            (rng.random() * LENGTH_S, _some_command(rng.choice(world.functions).settings.name, rng)) for _ in range(3)
+        ]
+    for each in world.functions:
+        if rng.random() < 0.1:
+            each.settings = replace(each.settings, start_timeout_s=5.0)
+            starts = ColdStart(0.05, 1.0, 3.0, 0.02, sigma=0.6)
+            each.service = replace(each.service, start_phases=starts)
+
+
+def _some_command(name: str, rng: Random) -> ScaleRequested:
+    """An operator sets the floor, the ceiling, or both."""
+    most = rng.randint(1, 4)
+    floor = rng.choice((None, 0, most))
+    return ScaleRequested(name, floor, most if floor is None or rng.random() < 0.5 else None)
 
 
 def _draw_mishaps(world: SeededWorld, rng: Random) -> None:

@@ -238,7 +238,12 @@ class Controller:
     def _replica_suspected(self, event: ReplicaSuspected, now_s: float, actions: list[ControllerAction]) -> None:
         """A replica that hangs is stopped, one that is slow is emptied first; both are replaced now."""
         member = self._fleet.by_id.get(event.replica_id)
-        if member is None or member.state is not ReplicaState.READY:
+        if member is None:
+            return
+        if member.state is not ReplicaState.READY:
+            if event.is_hung and member.is_leased:  # it was to finish its work first; nobody will return it now
+                member.is_leased = False
+                actions.append(StopReplica(member.function, member.replica_id))
             return
         self._fleet.signal(member, ReplicaSignal.WAS_TOLD_TO_DRAIN)
         if event.is_hung:

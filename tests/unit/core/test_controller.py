@@ -95,6 +95,17 @@ def test_a_hung_replica_is_stopped_and_replaced_in_one_step(step):
     assert step(ReplicaExited(1, "killed by SIGKILL"), 105.0) == []
 
 
+def test_a_replica_that_hangs_while_it_drains_is_stopped(step):
+    """Told to finish its work first, it never does, and nobody will return it: it must not hold its resources for ever."""
+    step(FunctionDeployed(function()), 0.0)
+    step(ReplicaReady(1), 1.0)
+    assert step(FunctionRemoved("f"), 2.0) == [DrainReplica("f", 1)]
+    suspected = ReplicaSuspected(1, "no answer to a batch for 3 s", is_hung=True)
+    assert step(suspected, 5.0) == [StopReplica("f", 1)]
+    assert step(suspected, 5.1) == []
+    assert step(ReplicaExited(1, "killed by SIGKILL"), 6.0) == []
+
+
 def test_a_slow_replica_is_emptied_before_it_is_stopped(step):
     """Suspected of being slow: the successor starts now, the old one is stopped when its lease comes back."""
     step(FunctionDeployed(function()), 0.0)
