@@ -20,6 +20,7 @@ class EchoService:
 
     name = "echo"
     revision = "r1"
+    is_closed = False
 
     def __init__(self):
         self.is_holding = False
@@ -46,6 +47,7 @@ class EchoService:
         if self.unwanted is not None:
             fault, message, retry_after_s = self.unwanted
             caller.refuse(fault, message, 0, retry_after_s)
+        return self
 
     def cancel(self, request_number):
         """Note a client that left."""

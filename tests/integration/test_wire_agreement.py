@@ -65,6 +65,8 @@ class Wire(asyncio.Transport):
 class Taker:
     """A function under every path: notes what it is given and answers at once."""
 
+    is_closed = False
+
     def __init__(self, taken, path):
         self.taken, self.path = taken, path
 
@@ -76,6 +78,7 @@ class Taker:
 
     def announce(self, caller, priority, client_timeout_s, body_bytes):
         """Every body is wanted."""
+        return self
 
     def cancel(self, request_number):
         """Nothing waits."""

@@ -19,7 +19,7 @@ class Agenda:
     over. When most entries are such leftovers the heap is made anew.
 
     Args:
-        deployments: The functions by name.
+        deployments: By key.
     """
 
     def __init__(self, deployments: Mapping[str, Deployment]) -> None:
@@ -31,7 +31,7 @@ class Agenda:
         deployment.look_at_s = at_s
         if at_s == inf:
             return
-        heappush(self._heap, (at_s, deployment.number, deployment.settings.name))
+        heappush(self._heap, (at_s, deployment.number, deployment.key))
         if len(self._heap) > _STALE_PER_FUNCTION * len(self._deployments) + _STALE_MIN:
             self._heap = [
                 (each.look_at_s, each.number, name)

@@ -12,6 +12,7 @@ from typing import Any
 
 from sojourn.core.agenda import Agenda
 from sojourn.core.fleet import Deployment, Fleet, Member
+from sojourn.core.floors import Floors
 from sojourn.core.pool import UNBOUNDED, Pool
 from sojourn.core.scaler import FIRST_WISH, Scaler
 from sojourn.core.sharing import Sharing
@@ -30,10 +31,12 @@ from sojourn.domain.event import (
     ControllerEvent,
     DemandReported,
     FunctionDeployed,
+    FunctionPromoted,
     FunctionRemoved,
     LeaseReturned,
     ReplicaExited,
     ReplicaReady,
+    ReplicasReserved,
     ReplicaSuspected,
     ScaleRequested,
     Tick,
@@ -52,6 +55,10 @@ _STARTS_AT_ONCE_MIN = 2
 class Controller:
     """Gives each function the replicas it wants as far as the pool allows, and replaces those that fail.
 
+    What it calls a function is a deployment: several revisions of one function may run side by side, each by a key
+    (`FunctionDeployed.key`), with wishes, failures and replicas of its own. A key that was removed may be deployed
+    again at once, while the replicas of before still end.
+
     Args:
         rng: Chance for the jitter of backoffs.
         capacity: What all replicas share; by default there is no bound but on accelerators.
@@ -64,6 +71,7 @@ class Controller:
         self._sharing = Sharing(self._fleet, PressurePolicy())
         self._deployments: dict[str, Deployment] = {}
         self._agenda = Agenda(self._deployments)
+        self._floors = Floors(self._pool, self._deployments)
         self._short: dict[str, Deployment] = {}  # those with fewer replicas than they should have
         self._is_scarce = False
         self._last_number = 0
@@ -72,9 +80,11 @@ class Controller:
         self._look_at_s = inf
         self._on: dict[type, Callable[[Any, float, list[ControllerAction]], None]] = {
             FunctionDeployed: self._function_deployed,
+            FunctionPromoted: self._function_promoted,
             FunctionRemoved: self._function_removed,
             DemandReported: self._demand_reported,
             ScaleRequested: self._scale_requested,
+            ReplicasReserved: self._replicas_reserved,
             ReplicaReady: self._replica_ready,
             LeaseReturned: self._lease_returned,
             ReplicaSuspected: self._replica_suspected,
@@ -132,8 +142,9 @@ class Controller:
         deployment = self._deployments.get(function)
         if deployment is None:
             return 0.0
-        living = sum(max(now_s - member.started_at_s, 0.0) for member in self.members(function))
-        return deployment.replica_seconds_ended + living
+        own = [member for member in self.members(function) if member.deployment is deployment]
+        living_s = sum(max(now_s - member.started_at_s, 0.0) for member in own)
+        return deployment.replica_seconds_ended + living_s
 
     def age_s(self, replica_id: int, now_s: float) -> float:
         """Time since the decision to start a replica [s]."""
@@ -148,23 +159,34 @@ class Controller:
 
     def _function_deployed(self, event: FunctionDeployed, now_s: float, actions: list[ControllerAction]) -> None:  # noqa: ARG002
         settings = event.settings
-        if settings.name in self._deployments:
-            raise KeyError(f"function {settings.name!r} is deployed already")
+        key = event.key or settings.name
+        before = self._deployments.get(key)
+        if before is not None and not before.is_removed:
+            raise KeyError(f"function {key!r} is deployed already")
         scaler = Scaler(
             settings,
             scaling_policy(settings.scaling, settings),
             keepalive_policy(settings.keepalive),
             max(self._pool.most_of(claim_of(settings)), 1),
         )
-        scaler.min_replicas = self._floor(settings.name, claim_of(settings), settings.floor_replicas)
         self._last_number += 1
-        self._deployments[settings.name] = deployment = Deployment(
-            settings, claim_of(settings), scaler, Succession(self._rng), FIRST_WISH, self._last_number
-        )
+        deployment = Deployment(
+            key, settings, claim_of(settings), scaler, Succession(self._rng), FIRST_WISH, self._last_number,
+            is_live=not event.is_candidate,
+            floor=min(settings.floor_replicas, scaler.max_replicas),
+            reserved=int(event.is_candidate),
+        )  # fmt: skip
+        scaler.min_replicas = 0  # until its floor is settled
+        self._deployments[key] = deployment
         self._sharing.enter(deployment)
-        self._agenda.put(deployment, now_s)
+        self._settle_floors(deployment, now_s)
 
-    def _function_removed(self, event: FunctionRemoved, now_s: float, actions: list[ControllerAction]) -> None:  # noqa: ARG002
+    def _function_promoted(self, event: FunctionPromoted, now_s: float, actions: list[ControllerAction]) -> None:  # noqa: ARG002
+        deployment = self._deployments[event.function]
+        self._floors.promote(deployment)
+        self._settle_floors(deployment, now_s)
+
+    def _function_removed(self, event: FunctionRemoved, now_s: float, actions: list[ControllerAction]) -> None:
         deployment = self._deployments[event.function]
         if not deployment.is_removed:
             self._sharing.leave(deployment)
@@ -173,7 +195,12 @@ class Controller:
         self._short.pop(event.function, None)
         for member in self._fleet.living(event.function):
             self._drain(member, actions)
-        self._forget_if_gone(event.function)
+        self._forget_if_gone(deployment)
+        self._settle_floors(deployment, now_s)
+
+    def _settle_floors(self, deployment: Deployment, now_s: float) -> None:
+        for each in self._floors.settle(deployment.settings.name):
+            self._agenda.put(each, now_s)
 
     def _demand_reported(self, event: DemandReported, now_s: float, actions: list[ControllerAction]) -> None:  # noqa: ARG002
         deployment = self._deployments.get(event.report.function)
@@ -183,20 +210,18 @@ class Controller:
 
     def _scale_requested(self, event: ScaleRequested, now_s: float, actions: list[ControllerAction]) -> None:  # noqa: ARG002
         deployment = self._deployments[event.function]
-        floor = event.min_replicas
-        if floor is not None:
-            floor = self._floor(event.function, deployment.claim, floor)
-        deployment.scaler.limit(floor, event.max_replicas)
+        if event.min_replicas is not None:
+            deployment.floor, deployment.scaler.min_replicas = event.min_replicas, 0
+        deployment.scaler.limit(None, event.max_replicas)
+        if event.min_replicas is not None:
+            self._settle_floors(deployment, now_s)
         self._agenda.put(deployment, now_s)
         deployment.is_commanded = True
 
-    def _floor(self, name: str, claim: Resources, wanted: int) -> int:
-        """As much of a floor as the pool has beside the others' floors; more could never be given."""
-        others = Resources()
-        for deployment in self._deployments.values():
-            if deployment.settings.name != name and not deployment.is_removed:
-                others = others.plus(deployment.claim, deployment.scaler.min_replicas)
-        return self._pool.most_beside(others, claim, wanted)
+    def _replicas_reserved(self, event: ReplicasReserved, now_s: float, actions: list[ControllerAction]) -> None:  # noqa: ARG002
+        deployment = self._deployments[event.function]
+        deployment.reserved = event.replicas
+        self._settle_floors(deployment, now_s)
 
     # Replicas.
 
@@ -207,7 +232,7 @@ class Controller:
         self._fleet.signal(member, ReplicaSignal.BECAME_READY)
         member.ready_at_s = now_s
         member.is_leased = True
-        deployment = self._deployments[member.function]
+        deployment = member.deployment
         deployment.cold_starts += 1
         self._agenda.put(deployment, now_s)
         deployment.scaler.became_ready(now_s - member.started_at_s, now_s)
@@ -227,11 +252,11 @@ class Controller:
             return
         was_planned = member.state is ReplicaState.DRAINING
         self._fleet.signal(member, ReplicaSignal.EXITED)
-        deployment = self._deployments[member.function]
+        deployment = member.deployment
         deployment.replica_seconds_ended += now_s - member.started_at_s
         self._agenda.put(deployment, now_s)
         if deployment.is_removed:
-            self._forget_if_gone(member.function)
+            self._forget_if_gone(deployment)
         elif not was_planned:
             self._failed(member, event.cause, now_s, actions)
 
@@ -252,7 +277,7 @@ class Controller:
         self._failed(member, event.cause, now_s, actions)
 
     def _failed(self, member: Member, cause: str, now_s: float, actions: list[ControllerAction]) -> None:
-        deployment = self._deployments[member.function]
+        deployment = member.deployment
         deployment.scaler.failed(now_s)
         self._note_shortage(deployment)
         if deployment.succession.failed(cause, member.ready_at_s, now_s):
@@ -272,7 +297,7 @@ class Controller:
                 self._failed(member, cause, now_s, actions)
 
     def _start_timeout_s(self, member: Member) -> float:
-        return self._deployments[member.function].settings.start_timeout_s
+        return member.deployment.settings.start_timeout_s
 
     # Towards what is wanted.
 
@@ -297,10 +322,9 @@ class Controller:
 
     def _ask(self, deployment: Deployment, now_s: float) -> None:
         """What does a function want now, and when is it to be asked again without a reason?"""
-        name = deployment.settings.name
-        starting = self._fleet.of(name, ReplicaState.STARTING)
+        starting = self._fleet.of(deployment.key, ReplicaState.STARTING)
         ages_s = tuple(now_s - member.started_at_s for member in starting)
-        ready = len(self._fleet.of(name, ReplicaState.READY))
+        ready = len(self._fleet.of(deployment.key, ReplicaState.READY))
         self._sharing.wish(deployment, deployment.scaler.wish(ready, ages_s, now_s))
         self._agenda.put(deployment, deployment.scaler.next_look_at_s(ready + len(starting), now_s))
 
@@ -317,14 +341,15 @@ class Controller:
             why = f"an operator set min_replicas={scaler.min_replicas} and max_replicas={scaler.max_replicas}"
         if target != wish.replicas:
             cause, why = "pool", f"{wish.replicas} wanted ({wish.why}), but the pool is shared"
-        name = deployment.settings.name
-        decision = ScalingDecision(function=name, before=before, after=target, cause=cause, why=why, terms=wish.terms)
+        decision = ScalingDecision(
+            function=deployment.settings.name, before=before, after=target, cause=cause, why=why, terms=wish.terms
+        )
         deployment.last_decision = decision
-        actions.append(RecordScaling(name, decision))
+        actions.append(RecordScaling(deployment.key, decision))
 
     def _drain_surplus(self, deployment: Deployment, actions: list[ControllerAction]) -> None:
         """Let go of what is too much: starts first, then the youngest."""
-        living = self._fleet.living(deployment.settings.name)
+        living = self._fleet.living(deployment.key)
         surplus = len(living) - deployment.target
         if surplus > 0:
             living.sort(key=lambda m: (m.state is ReplicaState.STARTING, m.replica_id), reverse=True)
@@ -334,11 +359,11 @@ class Controller:
 
     def _note_shortage(self, deployment: Deployment) -> None:
         """Remember whether a function has fewer replicas than it should have."""
-        name = deployment.settings.name
-        if len(self._fleet.living(name)) < deployment.target and not deployment.is_removed:
-            self._short[name] = deployment
+        key = deployment.key
+        if len(self._fleet.living(key)) < deployment.target and not deployment.is_removed:
+            self._short[key] = deployment
         else:
-            self._short.pop(name, None)
+            self._short.pop(key, None)
 
     def _drain(self, member: Member, actions: list[ControllerAction]) -> None:
         order = DrainReplica if member.is_leased else StopReplica
@@ -349,13 +374,12 @@ class Controller:
         """Start what is missing, as far as backoff, the pool and the cores for starting allow."""
         if now_s < deployment.succession.start_after_s:
             return
-        name = deployment.settings.name
-        missing = deployment.target - len(self._fleet.living(name))
+        missing = deployment.target - len(self._fleet.living(deployment.key))
         for _ in range(min(missing, self._starts_at_once - len(self._fleet.starting()))):
             if not self._pool.has_room(deployment.claim):
                 break  # what drains will make room; its exit brings us here again
             member, gpus = self._fleet.start(deployment, now_s)
-            actions.append(StartReplica(name, member.replica_id, gpus))
+            actions.append(StartReplica(deployment.key, member.replica_id, gpus))
         self._note_shortage(deployment)
 
     def _next_look_at_s(self, now_s: float) -> float:
@@ -367,15 +391,17 @@ class Controller:
             earliest = min(earliest, member.started_at_s + self._start_timeout_s(member))
         return earliest
 
-    def _forget_if_gone(self, function: str) -> None:
-        if not self.members(function):
-            del self._deployments[function]
+    def _forget_if_gone(self, deployment: Deployment) -> None:
+        is_left = any(member.deployment is deployment for member in self.members(deployment.key))
+        if not is_left and self._deployments.get(deployment.key) is deployment:
+            del self._deployments[deployment.key]
 
     def check(self, now_s: float) -> None:
         """Assert that replicas, targets and the pool agree."""
         self._fleet.check()
-        for name, deployment in self._deployments.items():
-            living = len(self._fleet.living(name))
+        for key, deployment in self._deployments.items():
+            living = len(self._fleet.living(key))
+            assert all(member.deployment is deployment for member in self._fleet.living(key))
             assert living <= deployment.target, "a surplus is drained at once"
             assert deployment.target <= max(deployment.scaler.max_replicas, 1)
         assert self._look_at_s > now_s, "the next wake-up must lie ahead"

@@ -53,9 +53,9 @@ class Dispatcher:
     Args:
         settings: The function's options.
         policy: Its batching policy.
-        slots: Batches one replica runs at once (told again with each lease).
         bounds: Limits of the queue.
         model: Service times known from before, or None to learn from nothing.
+        key: What its reports call it by; empty for the function's name.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class Dispatcher:
         policy: BatchingPolicy,
         bounds: QueueBounds | None = None,
         model: ServiceTimeModel | None = None,
+        key: str = "",
     ) -> None:
         self.settings = settings
         self.model = model or ServiceTimeModel(settings.largest_batch)
@@ -76,7 +77,7 @@ class Dispatcher:
         self._health = Health(settings, self.model, self._leases)
         objective_s = settings.slo.latency_s if settings.slo else inf
         self.ledger = Ledger(self._backlog, self._leases, self.model, objective_s, self._cold_clock)
-        self.reporter = Reporter(settings.name, self._backlog, self._leases, self.ledger, self.model)
+        self.reporter = Reporter(key or settings.name, self._backlog, self._leases, self.ledger, self.model)
         bounds = bounds or QueueBounds()
         self._batch_bytes = bounds.batch_bytes
         self._admission = Admission(settings, bounds, self._backlog, self._leases, self.model, self._rate)

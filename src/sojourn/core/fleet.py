@@ -17,24 +17,27 @@ from sojourn.domain.scaling import ScalingDecision
 
 
 class Member(msgspec.Struct):
-    """One replica from the decision to start it until its process is gone."""
+    """One replica from the decision to start it until its process is gone; `function` is the key of its deployment."""
 
     replica_id: int
     function: str
     started_at_s: float
+    deployment: Deployment
     state: ReplicaState = ReplicaState.STARTING
     ready_at_s: float | None = None
     is_leased: bool = False
 
 
 class Deployment(msgspec.Struct):
-    """One function the controller looks after.
+    """One function the controller looks after, or one of several revisions of it that run side by side.
 
-    `wish` is how many replicas it wants, asked again at `look_at_s` or when something happens to it;
-    `target` is how many it should have: as many as it wants and the pool allows. `claim` is what each replica claims,
-    `number` the order of deployment. `is_commanded`: an operator has just set its bounds.
+    `key` is what all else calls it by, `number` the order of deployment. `wish` is how many replicas it wants, asked again at `look_at_s` or when something happens to it;
+    `target` is how many it should have: as many as it wants and the pool allows. `claim` is what each replica claims.
+    `is_commanded`: an operator has just set its bounds. `is_live`: its function's name means this one; `floor` is its own
+    floor then, `reserved` what a rollout wants of it as long as there are others of the same name.
     """
 
+    key: str
     settings: FunctionSettings
     claim: Resources
     scaler: Scaler
@@ -43,6 +46,9 @@ class Deployment(msgspec.Struct):
     number: int = 0
     look_at_s: float = -inf
     is_commanded: bool = False
+    is_live: bool = True
+    floor: int = 0
+    reserved: int = 0
     target: int = 0
     is_removed: bool = False
     replica_seconds_ended: float = 0.0
@@ -51,7 +57,9 @@ class Deployment(msgspec.Struct):
 
 
 class Fleet:
-    """All replicas that are not gone, by id and by function, and what they hold of the pool.
+    """All replicas that are not gone, by id and by key of their deployment, and what they hold of the pool.
+
+    A deployment that was removed may still have replicas when another one with the same key begins.
 
     Args:
         pool: Where they get their resources.
@@ -67,10 +75,12 @@ class Fleet:
     def start(self, deployment: Deployment, now_s: float) -> tuple[Member, tuple[int, ...]]:
         """A new replica, and the accelerators it gets; the pool must have room."""
         self._last_id += 1
-        name = deployment.settings.name
+        key = deployment.key
         gpus = self.pool.take(self._last_id, deployment.claim)
-        member = self.by_id[self._last_id] = self._starting[self._last_id] = Member(self._last_id, name, now_s)
-        self._by_function.setdefault(name, {})[self._last_id] = member
+        member = self.by_id[self._last_id] = self._starting[self._last_id] = Member(
+            self._last_id, key, now_s, deployment
+        )
+        self._by_function.setdefault(key, {})[self._last_id] = member
         return member, gpus
 
     def signal(self, member: Member, signal: ReplicaSignal) -> None:

@@ -58,7 +58,7 @@ class Sharing:
         """A function wants this from now on."""
         self._want(deployment.claim, wish.replicas - deployment.wish.replicas)
         deployment.wish = wish
-        name, wished = deployment.settings.name, _wished(deployment)
+        name, wished = deployment.key, _wished(deployment)
         before = self._shared_for.get(name)
         if wished == before:
             self._changed.discard(name)
@@ -75,7 +75,7 @@ class Sharing:
     def leave(self, deployment: Deployment) -> None:
         """A function is going; its wish counts no more."""
         self._is_urgent = True
-        self._changed.discard(deployment.settings.name)
+        self._changed.discard(deployment.key)
         self._want(deployment.claim, -deployment.wish.replicas)
 
     def _want(self, claim: Resources, change: int) -> None:
@@ -104,22 +104,22 @@ class Sharing:
     def share(self, deployments: Sequence[Deployment], now_s: float) -> None:
         """Share a scarce pool among all functions there are."""
         self._shares = self._shared(deployments, now_s)
-        self._shared_for = {each.settings.name: _wished(each) for each in deployments}
+        self._shared_for = {each.key: _wished(each) for each in deployments}
         self._shared_at_s = now_s
         self._changed.clear()
         self._is_urgent = False
 
     def target(self, deployment: Deployment) -> int:
         """How many replicas a function is to have of a scarce pool."""
-        return self._shares[deployment.settings.name]
+        return self._shares[deployment.key]
 
     def _shared(self, deployments: Sequence[Deployment], now_s: float) -> dict[str, int]:
         capacity = self._fleet.pool.capacity
-        working = {each.settings.name: each for each in deployments if each.wish.replicas and not each.wish.is_idle}
+        working = {each.key: each for each in deployments if each.wish.replicas and not each.wish.is_idle}
         self._turn_until_s = {
             name: until_s for name, until_s in self._turn_until_s.items() if name in working and now_s < until_s
         }
-        demands = {each.settings.name: self._demand(each, now_s) for each in deployments}
+        demands = {each.key: self._demand(each, now_s) for each in deployments}
         floors = _Floors(demands, capacity)
         for name in self._turn_until_s:
             floors.secure(name)
@@ -147,7 +147,7 @@ class Sharing:
         return self._allocation.allocate(rest, capacity).replicas
 
     def _demand(self, deployment: Deployment, now_s: float) -> Demand:
-        name, wish, scaler = deployment.settings.name, deployment.wish, deployment.scaler
+        name, wish, scaler = deployment.key, deployment.wish, deployment.scaler
         report = scaler.report
         drain_s = min(max(scaler.latency_s, 1.0), deployment.settings.effective_timeout_s)
         arrivals_per_s = wish.terms.get("envelope_per_s", scaler.arrivals_per_s(now_s, _RATE_WINDOW_S))

@@ -67,7 +67,10 @@ DispatcherAction = DispatchBatch | CancelBatch | Finish | ReturnLease | SuspectR
 
 
 class StartReplica(msgspec.Struct, frozen=True, gc=False):
-    """Start a process for a function; `gpus` are the numbers of the accelerators it may see."""
+    """Start a process for a function; `gpus` are the numbers of the accelerators it may see.
+
+    Here and below `function` is what its deployment is called by: the key of `FunctionDeployed`.
+    """
 
     function: str
     replica_id: int

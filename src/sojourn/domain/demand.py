@@ -29,7 +29,7 @@ class DemandReport(msgspec.Struct, frozen=True, kw_only=True):
     """Demand of one function at an instant. Counters only grow; whoever wants a rate takes differences.
 
     Args:
-        function: Its name.
+        function: What its deployment is called by: its name, or `name@revision`.
         arrivals: Requests that arrived so far, refused ones included.
         waiting: Requests queued that can still be on time.
         late: Requests queued past saving.

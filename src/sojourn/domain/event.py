@@ -108,13 +108,25 @@ DispatcherEvent = (
 
 
 class FunctionDeployed(msgspec.Struct, frozen=True, gc=False):
-    """A function is to be kept alive from now on."""
+    """A function is to be kept alive from now on.
+
+    `key` is what actions, reports and other events call it by: `name@revision` where several revisions of a function
+    run side by side, or empty for the plain name. `is_candidate`: others of the same name have its traffic for now.
+    """
 
     settings: FunctionSettings
+    key: str = ""
+    is_candidate: bool = False
+
+
+class FunctionPromoted(msgspec.Struct, frozen=True, gc=False):
+    """This deployment is the one that its function's name means from now on; others of the same name are not."""
+
+    function: str
 
 
 class FunctionRemoved(msgspec.Struct, frozen=True, gc=False):
-    """A function is no longer wanted; its replicas drain."""
+    """A deployment is no longer wanted; its replicas drain."""
 
     function: str
 
@@ -160,11 +172,20 @@ class ScaleRequested(msgspec.Struct, frozen=True, gc=False):
     max_replicas: int | None = None
 
 
+class ReplicasReserved(msgspec.Struct, frozen=True, gc=False):
+    """A rollout wants so many replicas of a deployment until that is the only one of its function."""
+
+    function: str
+    replicas: int
+
+
 ControllerEvent = (
     FunctionDeployed
+    | FunctionPromoted
     | FunctionRemoved
     | DemandReported
     | ScaleRequested
+    | ReplicasReserved
     | ReplicaReady
     | LeaseReturned
     | ReplicaSuspected

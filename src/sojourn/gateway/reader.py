@@ -243,7 +243,7 @@ class RequestReader:
             self._refuse(refusal.bodies_too_large(self._limits))
             return False
         verdict = Verdict(self._request_id(), head.trace_parent)
-        service.announce(verdict, head.priority, head.client_timeout_s, length)
+        self._service = service.announce(verdict, head.priority, head.client_timeout_s, length)
         if verdict.refusal is None:
             return True
         self._service = None  # it is counted already
@@ -295,6 +295,8 @@ class RequestReader:
             return
         if not head.expects_continue and self._persistence == Persistence.KEEP:
             self.readable_head = head
+        if service.is_closed:  # it was retired while the body came; without a successor it says so itself
+            service = self._context.routes.by_path.get(head.path, service)
         connection.submit(service, head, body, held_bytes)
 
     # ---- answers of our own

@@ -1,73 +1,88 @@
-"""Which function answers which URL, and what a function must offer to be routed to."""
+"""Which function answers which URL."""
 
 from __future__ import annotations
 
 import re
-from typing import Protocol
 from urllib.parse import unquote_to_bytes
 
-from sojourn.domain.request import Fault
-from sojourn.runtime.ports import Caller
-from sojourn.wire.message import ContentKind
+from sojourn.domain.deployment import deployment_key
+from sojourn.gateway.split import Service, Split, checked_share
+
+__all__ = ["FUNCTIONS", "Routes", "Service", "Split", "path_of", "unknown_path_text"]
 
 FUNCTIONS = b"/functions/"
 _AUTHORITY = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 
 
-class Service(Protocol):
-    """A function that takes requests; the runtime's class has this shape."""
-
-    @property
-    def name(self) -> str:
-        """The function's name, as in its URL."""
-
-    @property
-    def revision(self) -> str:
-        """The content hash of what is being served."""
-
-    def submit(
-        self, caller: Caller, body: bytes, kind: ContentKind, priority: int, client_timeout_s: float | None
-    ) -> int:
-        """Take a request whose last byte has just been received; returns its number, above 0.
-
-        `caller` may be answered or refused before this returns.
-        """
-
-    def announce(self, caller: Caller, priority: int, client_timeout_s: float | None, body_bytes: int) -> None:
-        """The headers of a request are here; `caller` is refused before this returns if its body is not wanted."""
-
-    def cancel(self, request_number: int) -> None:
-        """The client of this request is gone: from now on its caller must not be called."""
-
-    def refused_at_the_door(self, fault: Fault, caller: Caller, message: str) -> None:
-        """Count a request for this function that ended before it could be submitted; its client is told by others."""
-
-
 class Routes:
     """A mutable table of functions by URL path.
 
-    `by_path` is what the hot path looks into: raw path bytes, with and without the revision. While `is_filling`, nobody
-    can say that a function is unknown: the server has only just started.
+    `by_path` is what the hot path looks into: raw path bytes, with and without the revision. A name means one service
+    (`direct`) or two by shares (`split`); `name@revision` means exactly that one, as long as it is pinned. While
+    `is_filling`, nobody can say that a function is unknown: the server has only just started.
     """
 
     def __init__(self, *, is_filling: bool = False) -> None:
         self.is_filling = is_filling
         self.by_path: dict[bytes, Service] = {}
-        self._by_name: dict[str, Service] = {}
+        self._pinned: dict[str, set[str]] = {}  # revisions by name
 
     def add(self, service: Service) -> None:
-        """Route to a function; a function of the same name is replaced."""
+        """Route to a function and to nothing else of the same name."""
         self.remove(service.name)
-        self._by_name[service.name] = service
-        for path in _paths(service):
-            self.by_path[path] = service
+        self.pin(service)
+        self.direct(service)
 
-    def remove(self, name: str) -> None:
-        """Stop routing to a function; requests already submitted are not touched."""
-        service = self._by_name.pop(name, None)
-        if service is not None:
-            for path in _paths(service):
-                self.by_path.pop(path, None)
+    def pin(self, service: Service) -> None:
+        """Its pinned path leads to a revision, whatever its name means."""
+        self._pinned.setdefault(service.name, set()).add(service.revision)
+        self.by_path[_pinned_path(service.name, service.revision)] = service
+
+    def direct(self, service: Service) -> None:
+        """From now on a function's name means this revision alone."""
+        self._lead(service.name, service)
+
+    def split(self, name: str, stable: Service, candidate: Service, share: float) -> Split:
+        """From now on a function's name means two revisions.
+
+        Args:
+            name: The function's.
+            stable: What gets the rest.
+            candidate: What gets `share` of the requests.
+            share: In [0, 1].
+
+        Raises:
+            ValueError: The share is out of range.
+        """
+        now = self.by_path.get(_path(name))
+        if isinstance(now, Split) and now.arms == (stable, candidate):
+            now.share = checked_share(share)  # what has been given so far counts on
+            return now
+        made = Split(name, stable, candidate, share)
+        self._lead(name, made)
+        return made
+
+    def remove(self, name: str, revision: str | None = None) -> None:
+        """Stop routing to a function, or to the pinned path of one revision; requests already submitted are not touched."""
+        pinned = self._pinned.get(name, set())
+        for gone in list(pinned) if revision is None else [revision]:
+            pinned.discard(gone)
+            self.by_path.pop(_pinned_path(name, gone), None)
+        if not pinned:
+            self._pinned.pop(name, None)
+        if revision is None:
+            self._lead(name, None)
+
+    def _lead(self, name: str, service: Service | None) -> None:
+        """A name means this from now on; whoever still holds the split that it meant is to ask again."""
+        path = _path(name)
+        before = self.by_path.get(path)
+        if isinstance(before, Split) and before is not service:
+            before.is_closed = True
+        if service is None:
+            self.by_path.pop(path, None)
+        else:
+            self.by_path[path] = service
 
 
 def path_of(target: bytes) -> bytes:
@@ -89,6 +104,9 @@ def unknown_path_text(path: bytes) -> str:
     return f"no such path: {shown!r}; POST /functions/NAME calls a function"
 
 
-def _paths(service: Service) -> tuple[bytes, bytes]:
-    plain = FUNCTIONS + service.name.encode()
-    return plain, plain + b"@" + service.revision.encode()
+def _path(name: str) -> bytes:
+    return FUNCTIONS + name.encode()
+
+
+def _pinned_path(name: str, revision: str) -> bytes:
+    return FUNCTIONS + deployment_key(name, revision).encode()

@@ -26,7 +26,9 @@ def deployments(count: int) -> dict[str, Deployment]:
         settings = FunctionSettings(name=f"f{number}")
         scaler = Scaler(settings, scaling_policy(settings.scaling, settings), keepalive_policy(settings.keepalive), 9)
         succession = Succession(Random(1))
-        found[settings.name] = Deployment(settings, claim_of(settings), scaler, succession, FIRST_WISH, number, inf)
+        found[settings.name] = Deployment(
+            settings.name, settings, claim_of(settings), scaler, succession, FIRST_WISH, number, inf
+        )
     return found
 
 

@@ -20,7 +20,7 @@ from sojourn.policy.scaling.catalogue import scaling_policy
 def deployment(name: str, **options) -> Deployment:
     settings = FunctionSettings(name=name, **options)
     scaler = Scaler(settings, scaling_policy(settings.scaling, settings), keepalive_policy(settings.keepalive), 9)
-    return Deployment(settings, claim_of(settings), scaler, Succession(Random(1)), FIRST_WISH)
+    return Deployment(name, settings, claim_of(settings), scaler, Succession(Random(1)), FIRST_WISH)
 
 
 @pytest.fixture
