@@ -136,13 +136,15 @@ class Client:
 class Port:
     """The server under test: use it with `async with`. Its time passes only by `pass_time`."""
 
-    def __init__(self, **limits):
+    def __init__(self, keys=None, tls=None, **limits):
         self.now_s = 1000.0
         self.service = EchoService()
         self.routes = Routes()
         self.routes.add(self.service)
         self.is_ready = True
-        self.gateway = Gateway(self.routes, Limits(**limits), lambda: self.is_ready, clock=lambda: self.now_s)
+        self.gateway = Gateway(
+            self.routes, Limits(**limits), lambda: self.is_ready, clock=lambda: self.now_s, keys=keys, tls=tls
+        )
         self._clients = []
 
     async def __aenter__(self):

@@ -8,7 +8,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from sojourn.access.key_ring import KeyRing
+from sojourn.access.key_store import PassingKeys
 from sojourn.gateway.descriptors import Descriptors
+from sojourn.gateway.door import Door
 from sojourn.gateway.known_heads import KnownHeads
 from sojourn.gateway.limits import Limits
 from sojourn.gateway.response import RequestIds, answer_heads, date_line
@@ -31,7 +34,7 @@ class Context:
     """
 
     __slots__ = (
-        "answer_heads", "clock", "connections", "date_line", "descriptors", "emptied", "held_bytes", "is_draining",
+        "answer_heads", "clock", "connections", "date_line", "descriptors", "door", "emptied", "held_bytes", "is_draining",
         "is_ready", "known_heads", "limits", "refused", "request_ids", "routes", "wall_clock",
     )  # fmt: skip
 
@@ -42,7 +45,9 @@ class Context:
         is_ready: Callable[[], bool],
         clock: Callable[[], float],
         wall_clock: Callable[[], float] = time.time,
+        keys: KeyRing | None = None,
     ) -> None:
+        self.door = Door(keys or KeyRing(PassingKeys()))
         self.routes = routes
         self.limits = limits
         self.is_ready = is_ready
@@ -53,6 +58,7 @@ class Context:
         self.connections: set[Connection] = set()
         self.descriptors = Descriptors()
         self.known_heads = KnownHeads(limits.header_bytes)
+        self.door.keys.listeners.append(self.known_heads.forget)
         self.request_ids = RequestIds()
         self.held_bytes = 0
         self.refused: Counter[str] = Counter()

@@ -60,6 +60,11 @@ class KnownHeads:
         id_at, trace_at = (names.index(name) if name in names else -1 for name in (b"x-request-id", b"traceparent"))
         self._by_outline[outline] = (head, id_at, trace_at)
 
+    def forget(self) -> None:
+        """Have every head parsed again: who may do what has changed."""
+        self.by_bytes.clear()
+        self._by_outline.clear()
+
     def recall(self, head_bytes: bytes) -> tuple[RequestHead, bytes | None, bytes | None] | None:
         """What a head with varying fields says, its request id and trace parent; None if it has to be parsed."""
         if not self._by_outline or len(head_bytes) > self._outlined_bytes_max:

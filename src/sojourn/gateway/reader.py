@@ -12,6 +12,7 @@ import httptools
 from sojourn.domain.request import Fault
 from sojourn.gateway import refusal
 from sojourn.gateway.context import Context
+from sojourn.gateway.door import HEALTH
 from sojourn.gateway.head import SINGLE, Headers, RequestHead, framing_fault, read_head, request_id_of
 from sojourn.gateway.known_heads import VARYING
 from sojourn.gateway.refusal import Refusal
@@ -84,15 +85,12 @@ class RequestReader:
         return len(VARYING & self._headers.keys())
 
     @property
-    def is_deaf(self) -> bool:
-        """Whether nothing more is read."""
+    def _is_deaf(self) -> bool:
         return self.phase is Phase.DEAF
-
-    # ---- bytes in
 
     def feed(self, data: bytes) -> None:
         """Read on; never raises for what a client sent."""
-        if self.is_deaf:
+        if self._is_deaf:
             self.has_unread = True
             return
         self._raw += len(data)
@@ -100,11 +98,11 @@ class RequestReader:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError as error:
-            if not self.is_deaf:
+            if not self._is_deaf:
                 _log.exception("gateway.reader_failed", exc_info=error.__context__ or error)
                 self._refuse_for_good(refusal.internal_error())
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            if self.is_deaf:
+            if self._is_deaf:
                 self.has_unread = True
             else:
                 self._refuse_for_good(refusal.malformed(str(error)))
@@ -205,7 +203,7 @@ class RequestReader:
 
     def on_headers_complete(self) -> None:
         """Decide from the head alone whether the body is wanted."""
-        parser, headers, context = self._parser, self._headers, self._context
+        parser, headers = self._parser, self._headers
         self._began_at_s = None
         version, method = parser.get_http_version(), parser.get_method()
         asks_upgrade = method == b"CONNECT" or parser.should_upgrade()
@@ -216,14 +214,9 @@ class RequestReader:
             self._stop(refusal.too_many_pipelined(self._limits))
         if parser.should_keep_alive():
             self._persistence = Persistence.KEEP if version == "1.1" else Persistence.KEEP_SAID
-        by_path = context.routes.by_path
-        path, self._service = self._url, by_path.get(self._url)
-        if self._service is None:
-            path = path_of(self._url)
-            self._service = by_path.get(path)
-            if self._service is None:
-                self._answer_without_function(path, method)
-                return
+        path = self._found(method)
+        if path is None or self._service is None:  # told already
+            return
         if method != b"POST":
             self._service = None  # a wrong method is wrong routing: not counted
             self._refuse(refusal.wrong_method(method, b"POST"), is_head=method == b"HEAD")
@@ -235,6 +228,19 @@ class RequestReader:
             self.head, self.phase = head, Phase.BODY
             if head.expects_continue:
                 self._connection.invite_body()
+
+    def _found(self, method: bytes) -> bytes | None:
+        """The path of the function that is asked for, once it is in `_service`; None if the client was told otherwise."""
+        path = path_of(self._url)
+        leave = self._context.door.leave(path, self._headers)
+        if isinstance(leave, Refusal):
+            self._refuse(leave, is_head=method == b"HEAD")
+            return None
+        self._service = self._context.routes.by_path.get(path) if leave else None
+        if self._service is None:
+            self._answer_without_function(path, method)
+            return None
+        return path
 
     def _is_wanted(self, service: Service, head: RequestHead) -> bool:
         """Whether a body that is yet to come has room here and can be served; if not, the client is told."""
@@ -303,7 +309,7 @@ class RequestReader:
 
     def _answer_without_function(self, path: bytes, method: bytes) -> None:
         is_head = method == b"HEAD"
-        if path not in {b"/livez", b"/readyz"}:
+        if path not in HEALTH:
             is_early = self._context.routes.is_filling and path.startswith(FUNCTIONS)
             why = refusal.starting() if is_early else refusal.unknown_path(unknown_path_text(path))
             self._refuse(why, is_head=is_head)
@@ -343,7 +349,7 @@ class RequestReader:
         answer = error_answer(
             why.status, why.code, why.message, self._request_id(),
             persistence=persistence, allow=why.allow, is_head=is_head, date=self._context.date_line,
-            retry_after_s=why.retry_after_s,
+            retry_after_s=why.retry_after_s, asks_key=why.asks_key,
         )  # fmt: skip
         self._respond(answer, persistence)
 

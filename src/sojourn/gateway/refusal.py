@@ -10,7 +10,10 @@ from sojourn.gateway.response import STATUS_OF_FAULT
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False):
-    """What to tell the client. `fault` is how it is counted if a function had been found by then."""
+    """What to tell the client. `fault` is how it is counted if a function had been found by then.
+
+    `asks_key` says in the answer how a key is to be sent.
+    """
 
     status: int
     code: str
@@ -18,6 +21,7 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
     fault: Fault = Fault.BAD_REQUEST
     allow: bytes = b""
     retry_after_s: float = 0.0
+    asks_key: bool = False
 
 
 def refusal_of(fault: Fault, message: str) -> Refusal:
@@ -56,6 +60,27 @@ def wrong_method(method: bytes, allow: bytes) -> Refusal:
 def unknown_path(text: str) -> Refusal:
     """Nobody answers this path."""
     return Refusal(404, "not_found", text)
+
+
+def key_missing() -> Refusal:
+    """The server has keys, and the request came without one."""
+    return _unauthenticated(
+        "send a key as `authorization: Bearer KEY`; the server's owner makes one with `sojourn key create`"
+    )
+
+
+def key_incomplete() -> Refusal:
+    """What was sent is no key: its length or its checksum is wrong."""
+    return _unauthenticated("this is not a whole key: copy all of its text, from `sj_` to the last letter")
+
+
+def key_unknown() -> Refusal:
+    """A well-formed key that is not honoured; which of the reasons it is, is not told."""
+    return _unauthenticated("this key is unknown, has expired or was revoked; ask the server's owner for another")
+
+
+def _unauthenticated(text: str) -> Refusal:
+    return Refusal(401, "unauthenticated", text, asks_key=True)
 
 
 def not_ready() -> Refusal:

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from sojourn.domain.answer import ErrorBody
 from sojourn.domain.request import Fault
 from sojourn.wire.message import ContentKind
 
@@ -63,14 +64,6 @@ _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
 AnswerHeads = tuple[tuple[bytes, ...], ...]
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-class ErrorBody(msgspec.Struct, frozen=True):
-    """The body of every error answer."""
-
-    error: str
-    code: str
-    request_id: str
 
 
 _encode_json = msgspec.json.Encoder().encode
@@ -133,6 +126,7 @@ def error_answer(
     date: bytes = b"",
     trace_parent: bytes | None = None,
     timing: bytes = b"",
+    asks_key: bool = False,
 ) -> bytes:
     """A whole error answer, head and JSON body.
 
@@ -148,6 +142,7 @@ def error_answer(
         date: Line of the Date header, if it is to be sent.
         trace_parent: Value of the traceparent header, if it is to be sent.
         timing: Value of the Server-Timing header; empty sends none.
+        asks_key: Whether to say how a key is sent.
     """
     body = _encode_json(ErrorBody(message, code, request_id.decode("ascii")))
     fields = date + _CONNECTION[persistence]
@@ -159,6 +154,8 @@ def error_answer(
         fields += b"traceparent: %b\r\n" % trace_parent
     if timing:
         fields += b"server-timing: %b\r\n" % timing
+    if asks_key:
+        fields += b"www-authenticate: Bearer\r\n"
     if allow:
         fields += b"allow: %b\r\n" % allow
     return b"%bcontent-type: application/json\r\n%bcontent-length: %d\r\nx-request-id: %b\r\n\r\n%b" % (

@@ -8,10 +8,12 @@ import errno
 import logging
 import os
 import socket
+import ssl
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
+from sojourn.access.key_ring import KeyRing
 from sojourn.errors import StartError
 from sojourn.gateway.connection import Connection
 from sojourn.gateway.context import Context
@@ -35,6 +37,8 @@ class Gateway:
         limits: What clients may ask for.
         is_ready: Whether `GET /readyz` answers 200.
         clock: Monotonic seconds; tests pass their own and call `sweep`.
+        keys: Who may call what; without it, everybody may call everything.
+        tls: What is shown to clients of https; None speaks plain http.
     """
 
     def __init__(
@@ -44,8 +48,11 @@ class Gateway:
         is_ready: Callable[[], bool] = lambda: True,
         *,
         clock: Callable[[], float] = time.monotonic,
+        keys: KeyRing | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._context = Context(routes, limits or Limits(), is_ready, clock)
+        self._context = Context(routes, limits or Limits(), is_ready, clock, keys=keys)
+        self._tls = tls
         self._server: asyncio.Server | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._to_sweep: list[Connection] = []
@@ -76,13 +83,29 @@ class Gateway:
             raise StartError(f"{_where(host, port)}: a port is a number from 0 to 65535; choose another with --port")
         try:
             self._server = await loop.create_server(
-                lambda: Connection(self._context), host, port, backlog=_BACKLOG, start_serving=True
+                lambda: Connection(self._context),
+                host,
+                port,
+                backlog=_BACKLOG,
+                start_serving=True,
+                **self._tls_options(),
             )
         except (OSError, UnicodeError) as error:
             raise StartError(_cause(error, host, port)) from error
         self._timer = loop.call_later(self._context.limits.sweep_s, self._sweep_slice)
         address = self._server.sockets[0].getsockname()
         return address[0], address[1]
+
+    def _tls_options(self) -> dict[str, Any]:
+        """How connections are made secure; a handshake may take as long as the headers of a request."""
+        limits = self._context.limits
+        if self._tls is None:
+            return {}
+        return {
+            "ssl": self._tls,
+            "ssl_handshake_timeout": limits.receipt_headers_s,
+            "ssl_shutdown_timeout": limits.linger_s,
+        }
 
     def begin_drain(self) -> None:
         """Take no new connections, close idle ones, and let the others end with their next answer."""
@@ -116,7 +139,8 @@ class Gateway:
             self._timer = None
 
     def sweep(self) -> None:
-        """Look at the deadlines of all connections, now."""
+        """Look at the deadlines of all connections and keys, now."""
+        self._context.door.keys.notice_expiry()
         now_s = self._context.clock()
         for connection in tuple(self._context.connections):
             _look_at(connection, now_s)
@@ -125,6 +149,7 @@ class Gateway:
         """Sweep some connections, and come back for the others at once or for all of them later."""
         if not self._to_sweep:
             self._context.tell_time()
+            self._context.door.keys.notice_expiry()
             self._to_sweep = list(self._context.connections)
         now_s, to_sweep = self._context.clock(), self._to_sweep
         for connection in to_sweep[-_SWEEP_SLICE:]:
