@@ -81,6 +81,11 @@ class KeyRing:
         is_same = hmac.compare_digest(digest_of(secret), _NO_DIGEST if record is None else record.digest)
         return record if record is not None and is_same and record.is_valid(self._wall_clock()) else None
 
+    def honours(self, holder: KeyRecord) -> bool:
+        """Whether what was found earlier, `ANYBODY` or a key, would be let in now as well."""
+        record = ANYBODY if self.is_open else self._records.get(holder.id)
+        return record is not None and record.id == holder.id and record.is_valid(self._wall_clock())
+
     def create(self, label: str, scopes: Iterable[Scope], expires_at_s: float | None = None) -> tuple[KeyRecord, str]:
         """Make a key; returns it and its text, which is nowhere kept and never shown again.
 

@@ -9,9 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sojourn.control.ports import Overview
+from sojourn.domain.access import READ, KeyRecord
+from sojourn.domain.answer import ErrorBody
 
 _CODES = {
     400: "bad_request",
+    401: "unauthenticated",
     403: "other_site",
     404: "not_found",
     405: "method_not_allowed",
@@ -34,15 +37,21 @@ def failure_answer(request: Request, err: Exception) -> Response:  # noqa: ARG00
 
 def error_answer(request: Request, status: int, message: str, code: str = "", **headers: str) -> Response:
     """The one shape of errors: what, where and how to fix it, a stable code and the request's id."""
-    body = {
-        "error": message,
-        "code": code or _CODES.get(status, "internal_error" if status >= 500 else "bad_request"),
-        "request_id": request.scope["state"]["request_id"],
-    }
+    code = code or _CODES.get(status, "internal_error" if status >= 500 else "bad_request")
+    body = ErrorBody(message, code, request.scope["state"]["request_id"])
     return json_answer(body, status, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
 def unknown_function(request: Request, name: str, overview: Overview) -> Response:
-    """A 404 that tells which functions there are."""
+    """A 404 that tells which functions there are, to whoever may know."""
+    holder: KeyRecord = request.scope["state"]["holder"]
+    if not holder.allows(READ):
+        return function_hidden(request, name)
     known = ", ".join(status.name for status in overview.functions()[:20]) or "none"
     return error_answer(request, 404, f"no function is called {name[:100]!r}; deployed: {known}", "unknown_function")
+
+
+def function_hidden(request: Request, name: str) -> Response:
+    """The 404 for whoever may not know which functions there are: the same whether this one exists or not."""
+    message = f"no function is called {name[:100]!r}, or this key has no scope for it"
+    return error_answer(request, 404, message, "unknown_function")

@@ -1,8 +1,13 @@
-"""Reads what a request to the admin port asks for; what cannot be used is an error that says how to ask."""
+"""What a request to the admin port may ask: each parameter and body says what it may be, and reads itself by that.
+
+What cannot be used is an error that says how to ask. `schema` and `media` are the same facts for the API's description.
+"""
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+from collections.abc import AsyncIterator, Sequence
+from enum import StrEnum
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -14,37 +19,102 @@ _DIGITS_MAX = 18
 _T = TypeVar("_T")
 
 
-class ScaleAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of `PUT /api/v1/functions/{name}/scale`; what is left out stays as it is."""
+class WholeNumber(msgspec.Struct, frozen=True):
+    """A query parameter that is a whole number in [low, high]; `default` if it is not given."""
 
-    min_replicas: int | None = None
-    max_replicas: int | None = None
+    name: str
+    about: str
+    low: int
+    high: int
+    default: int | None = None
+
+    def of(self, request: Request) -> int | None:
+        """Its value.
+
+        Raises:
+            HTTPException: 400, it is something else.
+        """
+        text = request.query_params.get(self.name)
+        if text is None:
+            return self.default
+        is_number = text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX
+        if not (is_number and self.low <= int(text) <= self.high):
+            raise HTTPException(
+                400, f"{self.name} must be a whole number in [{self.low}, {self.high}], not {text[:40]!r}"
+            )
+        return int(text)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """What it may be, as JSON schema."""
+        told = {"type": "integer", "minimum": self.low, "maximum": self.high}
+        return told if self.default is None else {**told, "default": self.default}
 
 
-def whole_number(request: Request, name: str, low: int, high: int, default: int | None) -> int | None:
-    """A query parameter as a whole number in [low, high]; `default` if it was not given.
+class Switch(msgspec.Struct, frozen=True):
+    """A query parameter that is yes or no; no if it is not given."""
 
-    Raises:
-        HTTPException: 400, it is something else.
-    """
-    text = request.query_params.get(name)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX and low <= int(text) <= high):
-        raise HTTPException(400, f"{name} must be a whole number in [{low}, {high}], not {text[:40]!r}")
-    return int(text)
+    name: str
+    about: str
+
+    def of(self, request: Request) -> bool:
+        """Its value.
+
+        Raises:
+            HTTPException: 400, it is something else.
+        """
+        text = request.query_params.get(self.name, "0").lower()
+        if text not in {"1", "0", "true", "false"}:
+            raise HTTPException(400, f"{self.name} must be 1 or 0, not {text[:40]!r}")
+        return text in {"1", "true"}
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """What it may be, as JSON schema."""
+        return {"enum": ["0", "1", "false", "true"], "default": "0"}
 
 
-def switch(request: Request, name: str) -> bool:
-    """A query parameter as yes or no; no if it was not given.
+class Choice(msgspec.Struct, frozen=True):
+    """A query parameter that is one of a few words; None if it is not given."""
 
-    Raises:
-        HTTPException: 400, it is something else.
-    """
-    text = request.query_params.get(name, "0").lower()
-    if text not in {"1", "0", "true", "false"}:
-        raise HTTPException(400, f"{name} must be 1 or 0, not {text[:40]!r}")
-    return text in {"1", "true"}
+    name: str
+    about: str
+    choices: type[StrEnum]
+
+    def of(self, request: Request) -> Any:
+        """Its value, a member of `choices`.
+
+        Raises:
+            HTTPException: 400, it is something else.
+        """
+        text = request.query_params.get(self.name)
+        if text is not None and text not in set(self.choices):
+            raise HTTPException(400, f"{self.name} must be one of {', '.join(self.choices)}, not {text[:40]!r}")
+        return None if text is None else self.choices(text)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """What it may be, as JSON schema."""
+        return {"enum": [str(one) for one in self.choices]}
+
+
+class Text(msgspec.Struct, frozen=True):
+    """A query parameter that is any text; None if it is not given."""
+
+    name: str
+    about: str
+
+    def of(self, request: Request) -> str | None:
+        """Its value."""
+        return request.query_params.get(self.name)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """What it may be, as JSON schema."""
+        return {"type": "string"}
+
+
+QueryParameter = WholeNumber | Switch | Choice | Text
 
 
 def refuse_other_sites(request: Request) -> None:
@@ -59,29 +129,80 @@ def refuse_other_sites(request: Request) -> None:
         raise HTTPException(403, "pages of other sites may not ask for this; open this port's own pages, or use a tool")
 
 
-async def json_body(request: Request, kind: type[_T], example: str) -> _T:
-    """The body of a request that changes something, decoded.
+class JsonBody(msgspec.Struct, Generic[_T], frozen=True):
+    """A body in JSON.
 
     A form of another site can send no such content type without asking first, and nobody answers it yes.
 
     Args:
-        request: Whose body is not read yet.
         kind: What it must be.
-        example: A good body, for the error.
-
-    Raises:
-        HTTPException: 403, 413, 415, or 400 with the place of the fault.
+        example: A good one, for errors and for the description.
+        bytes_max: Most bytes it may have.
     """
-    refuse_other_sites(request)
+
+    kind: type[_T]
+    example: str
+    bytes_max: int = BODY_BYTES_MAX
+
+    async def of(self, request: Request) -> _T:
+        """It, decoded; it has not been read yet.
+
+        Raises:
+            HTTPException: 413, 415, or 400 with the place of the fault.
+        """
+        _refuse_other_types(request, ("application/json",))
+        body = bytearray()
+        async for part in _bounded(request, self.bytes_max, f"; {self.example} would do"):
+            body += part
+        try:
+            return msgspec.json.decode(body, type=self.kind)
+        except msgspec.DecodeError as err:
+            raise HTTPException(
+                400, f"the body cannot be used: {str(err)[:200]}; send for example {self.example}"
+            ) from err
+
+    @property
+    def content_types(self) -> Sequence[str]:
+        """The content types it may have."""
+        return ("application/json",)
+
+
+class RawBody(msgspec.Struct, frozen=True):
+    """A body that is not JSON, read piece by piece.
+
+    Args:
+        content_types: Those it may have; none of them may be one that a form can send.
+        bytes_max: Most bytes it may have.
+    """
+
+    content_types: tuple[str, ...]
+    bytes_max: int
+
+    async def of(self, request: Request) -> AsyncIterator[bytes]:
+        """Its pieces as they come.
+
+        Raises:
+            HTTPException: 413 or 415.
+        """
+        _refuse_other_types(request, self.content_types)
+        async for part in _bounded(request, self.bytes_max, ""):
+            yield part
+
+
+RequestBody = JsonBody[Any] | RawBody
+
+
+def _refuse_other_types(request: Request, content_types: Sequence[str]) -> None:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type != "application/json":
-        raise HTTPException(415, f"send content-type: application/json, not {content_type[:60] or 'none'!r}")
-    body = bytearray()
+    if content_type not in content_types:
+        wanted = " or ".join(content_types)
+        raise HTTPException(415, f"send content-type: {wanted}, not {content_type[:60] or 'none'!r}")
+
+
+async def _bounded(request: Request, bytes_max: int, hint: str) -> AsyncIterator[bytes]:
+    received = 0
     async for part in request.stream():
-        body += part
-        if len(body) > BODY_BYTES_MAX:
-            raise HTTPException(413, f"the body may have {BODY_BYTES_MAX} bytes at most; {example} would do")
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as err:
-        raise HTTPException(400, f"the body cannot be used: {str(err)[:200]}; send for example {example}") from err
+        received += len(part)
+        if received > bytes_max:
+            raise HTTPException(413, f"the body may have {bytes_max} bytes at most{hint}")
+        yield part

@@ -39,11 +39,13 @@ class EventStreams:
         self._open: set[EventStream] = set()
         self._is_closed = False
 
-    def open(self, since: int, function: str | None) -> EventStream | None:
-        """A stream of what follows number `since`; None if there is no room for another."""
+    def open(
+        self, since: int, function: str | None, is_allowed: Callable[[], bool] = lambda: True
+    ) -> EventStream | None:
+        """A stream of what follows number `since`, while that is allowed; None if there is no room for another."""
         if self._is_closed:
             return None
-        stream = EventStream(self, since, function)
+        stream = EventStream(self, since, function, is_allowed)
         if not self.ring.listen(stream.wake):
             return None
         self._open.add(stream)
@@ -53,6 +55,11 @@ class EventStreams:
         """A stream ended; its place is free."""
         self._open.discard(stream)
         self.ring.unlisten(stream.wake)
+
+    def recheck(self) -> None:
+        """Who may do what has changed: end those that are not allowed any more."""
+        for stream in self._open:
+            stream.recheck()
 
     def close(self) -> None:
         """End them all, and open no more."""
@@ -68,16 +75,19 @@ class EventStream(Response):
         owner: Told when it ended.
         since: The number after which it begins.
         function: The only function whose events it carries, or None.
+        is_allowed: Whether its reader may still have them.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(self, owner: EventStreams, since: int, function: str | None) -> None:
+    def __init__(self, owner: EventStreams, since: int, function: str | None, is_allowed: Callable[[], bool]) -> None:
         super().__init__()
         del self.headers["content-length"]  # it has no end that is known
         self._owner = owner
         self._since = since
         self._function = function
+        self._is_allowed = is_allowed
+        self._is_cut = False
         self._news = asyncio.Event()
         self._is_over = False
 
@@ -89,6 +99,12 @@ class EventStream(Response):
         """Send what there is, then the end."""
         self._is_over = True
         self._news.set()
+
+    def recheck(self) -> None:
+        """End at once, without what there still is, if its reader may not have it any more."""
+        if not self._is_allowed():
+            self._is_cut = True
+            self._news.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve it."""
@@ -107,6 +123,8 @@ class EventStream(Response):
 
     async def _sent_all(self, send: Send, goes_on: Callable[[], None]) -> bool:
         """Send what is new, or a heartbeat when there is nothing for long; whether the stream is over."""
+        if self._is_cut:
+            return True
         is_last = self._is_over  # what was recorded before the end still goes out
         self._news.clear()
         page = self._owner.ring.since(self._since, _EVENTS_AT_ONCE, self._function)

@@ -6,17 +6,19 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from itertools import islice
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
 
 from sojourn.control.answers import error_answer, json_answer, unknown_function
-from sojourn.control.asked import whole_number
+from sojourn.control.asked import Choice, Text, WholeNumber
+from sojourn.control.endpoint import Answered, Endpoint
 from sojourn.control.ports import Insight, Overview
+from sojourn.control.shapes import RequestList
+from sojourn.domain.access import READ
+from sojourn.slo.status import SLOHistory, SLOStatus
 from sojourn.telemetry.journal import Entry
 from sojourn.telemetry.journal_file import JournalHead, journal_lines
-from sojourn.telemetry.request_trace import TraceKind
+from sojourn.telemetry.request_trace import RequestTrace, TraceKind
 from sojourn.telemetry.trace_store import KEPT_OF_A_KIND
 
 REQUESTS_DEFAULT = 20
@@ -24,6 +26,13 @@ REQUESTS_MAX = 1000
 _WINDOW_S_MAX = 90 * 24 * 3600
 _ID_SHOWN = 128
 _LINES_AT_ONCE = 64
+
+WINDOW = WholeNumber(
+    "window_s", "How far back, in seconds; without it, over the objective's own window.", 10, _WINDOW_S_MAX
+)
+LIMIT = WholeNumber("limit", "Most requests.", 1, REQUESTS_MAX, REQUESTS_DEFAULT)
+KIND = Choice("kind", "Only those kept for this reason.", TraceKind)
+FUNCTION = Text("function", "Only those of this function.")
 
 
 class InsightRoutes:
@@ -38,15 +47,26 @@ class InsightRoutes:
         self._overview = overview
         self._insight = insight
 
-    def routes(self) -> list[Route]:
+    def endpoints(self) -> list[Endpoint]:
         """All of them."""
+        of_function = "/api/v1/functions/{name}"
         return [
-            Route("/api/v1/functions/{name}/slo", self.slo),
-            Route("/api/v1/functions/{name}/slo/history", self.slo_history),
-            Route("/api/v1/functions/{name}/journal", self.journal),
-            Route("/api/v1/requests", self.requests),
-            Route("/api/v1/requests/{request_id:path}", self.request),
-        ]
+            Endpoint("GET", f"{of_function}/slo", self.slo, READ, "objectives", Answered(SLOStatus)),
+            Endpoint(
+                "GET", f"{of_function}/slo/history", self.slo_history, READ, "objectives", Answered(SLOHistory), (WINDOW,)
+            ),
+            Endpoint(
+                "GET", f"{of_function}/journal", self.journal, READ, "requests", Answered(None, ("application/x-ndjson",))
+            ),
+            Endpoint(
+                "GET", "/api/v1/requests", self.requests, READ, "requests", Answered(RequestList),
+                (LIMIT, KIND, FUNCTION), errors={404: "No such function is deployed."},
+            ),
+            Endpoint(
+                "GET", "/api/v1/requests/{request_id:path}", self.request, READ, "requests", Answered(RequestTrace),
+                errors={404: "No such request is kept."},
+            ),
+        ]  # fmt: skip
 
     async def slo(self, request: Request) -> Response:
         """How its objective stands: attainment, budget, burn rates, alerts, causes."""
@@ -57,8 +77,7 @@ class InsightRoutes:
     async def slo_history(self, request: Request) -> Response:
         """What happened over a window, in cells."""
         name = request.path_params["name"]
-        window_s = whole_number(request, "window_s", 10, _WINDOW_S_MAX, None)
-        history = await self._insight.slo_history(name, window_s)
+        history = await self._insight.slo_history(name, WINDOW.of(request))
         return json_answer(history) if history is not None else unknown_function(request, name, self._overview)
 
     async def journal(self, request: Request) -> Response:
@@ -71,15 +90,11 @@ class InsightRoutes:
 
     async def requests(self, request: Request) -> Response:
         """The requests that were kept, the latest first."""
-        limit = whole_number(request, "limit", 1, REQUESTS_MAX, REQUESTS_DEFAULT) or REQUESTS_DEFAULT
-        kind_text = request.query_params.get("kind")
-        if kind_text is not None and kind_text not in set(TraceKind):
-            raise HTTPException(400, f"kind must be one of {', '.join(TraceKind)}, not {kind_text[:40]!r}")
-        kind = None if kind_text is None else TraceKind(kind_text)
-        function = request.query_params.get("function")
+        limit = LIMIT.of(request) or REQUESTS_DEFAULT
+        function, kind = FUNCTION.of(request), KIND.of(request)
         if function is not None and self._overview.function(function) is None:
             return unknown_function(request, function, self._overview)
-        return json_answer({"requests": self._insight.requests(function, kind, limit)})
+        return json_answer(RequestList(self._insight.requests(function, kind, limit)))
 
     async def request(self, request: Request) -> Response:
         """One request in full."""

@@ -6,15 +6,20 @@ import asyncio
 import contextlib
 import errno
 import socket
+import ssl
 from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import uvicorn
 
-from sojourn.control.app import AdminRoutes
+from sojourn.access.key_ring import KeyRing
+from sojourn.access.key_store import PassingKeys
+from sojourn.control.app import AdminRoutes, application
 from sojourn.control.connection import ConnectionBounds, bounded_protocol
+from sojourn.control.endpoint import EndpointTable
 from sojourn.control.event_stream import HEARTBEAT_S, EventStreams
 from sojourn.control.guard import Guard, HostRule
+from sojourn.control.key_check import KeyCheck
 from sojourn.control.ports import Insight, Operations, Overview
 from sojourn.errors import StartError
 from sojourn.telemetry.events import PlatformEvents
@@ -77,13 +82,20 @@ class AdminServer:
         bounds: ConnectionBounds | None = None,
         heartbeat_s: float = HEARTBEAT_S,
         refusals: Callable[[], Mapping[str, int]] = dict,
+        keys: KeyRing | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._refusals = refusals
+        self._keys = keys or KeyRing(PassingKeys())
+        self._tls = tls
+        self.table: EndpointTable | None = None  # once it has started
+        self._events = events
         self._overview = overview
         self._operations = operations
         self._insight = insight
         self._event_log = events.log
         self._streams = EventStreams(events.ring, heartbeat_s)
+        self._keys.listeners.append(self._streams.recheck)
         self._allowed_hosts = tuple(allowed_hosts)
         self._bounds = bounds or ConnectionBounds()
         self._executor: ThreadPoolExecutor | None = None
@@ -100,12 +112,20 @@ class AdminServer:
         Raises:
             StartError: The address cannot be bound; the message says why and what to do.
         """
-        bound = _bind(host, port)
         self._executor = ThreadPoolExecutor(1, "admin-render")
-        routes = AdminRoutes(
-            self._overview, self._operations, self._insight, self._streams, self._executor, self._refusals
-        )
-        guard = Guard(routes.application(), HostRule(host, self._allowed_hosts), self._event_log)
+        self.table = table = AdminRoutes(
+            self._overview,
+            self._operations,
+            self._insight,
+            self._streams,
+            self._executor,
+            self._keys,
+            self._events,
+            self._refusals,
+        ).table()
+        bound = _bind(host, port)
+        checked = KeyCheck(application(table), self._keys, table.open_paths)
+        guard = Guard(checked, HostRule(host, self._allowed_hosts), self._event_log)
         config = uvicorn.Config(
             guard,
             http=bounded_protocol(self._bounds),
@@ -119,6 +139,8 @@ class AdminServer:
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=CLOSE_S,
         )
+        config.load()
+        config.ssl = self._tls
         self._server = server = _Server(config)
         self._serving = serving = asyncio.create_task(server.serve(sockets=[bound]), name="admin server")
         up = asyncio.create_task(server.is_up.wait(), name="admin server up")
