@@ -6,6 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sojourn.client.asynchronous import AsyncClient
+    from sojourn.client.blocking import Client
+    from sojourn.client.retry import RetryPolicy
     from sojourn.declare import ItemError, function
     from sojourn.domain.objective import SLO
     from sojourn.domain.policy import (
@@ -33,6 +36,9 @@ __version__ = "0.1.0"
 _HOME = {
     "function": "sojourn.declare",
     "ItemError": "sojourn.declare",
+    "Client": "sojourn.client.blocking",
+    "AsyncClient": "sojourn.client.asynchronous",
+    "RetryPolicy": "sojourn.client.retry",
     "SLO": "sojourn.domain.objective",
     "SLOBatching": "sojourn.domain.policy",
     "LatencyBatching": "sojourn.domain.policy",
@@ -56,6 +62,8 @@ __all__ = [
     "AIMD",
     "SLO",
     "AdaptiveKeepAlive",
+    "AsyncClient",
+    "Client",
     "ConcurrencyScaling",
     "Consolidate",
     "Fixed",
@@ -68,6 +76,7 @@ __all__ = [
     "NoBatching",
     "OngoingScaling",
     "RPSScaling",
+    "RetryPolicy",
     "SLOBatching",
     "SLOScaling",
     "UtilizationScaling",

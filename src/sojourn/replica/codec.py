@@ -60,10 +60,10 @@ class ItemCodec:
         members = _members(item_type)
         self._takes_bytes = any(kind is member for kind in (Any, *_RAW_TYPES) for member in members)
         self._is_raw = item_type is Any or item_type is bytes  # the body as it is
-        self._from_json = msgspec.json.Decoder(item_type, dec_hook=_decode_array).decode
-        self._from_msgpack = msgspec.msgpack.Decoder(item_type, dec_hook=_decode_array).decode
-        self._to_json = msgspec.json.Encoder(enc_hook=_plain).encode
-        self._to_msgpack = msgspec.msgpack.Encoder(enc_hook=_plain).encode
+        self._from_json = msgspec.json.Decoder(item_type, dec_hook=decode_array).decode
+        self._from_msgpack = msgspec.msgpack.Decoder(item_type, dec_hook=decode_array).decode
+        self._to_json = msgspec.json.Encoder(enc_hook=plain).encode
+        self._to_msgpack = msgspec.msgpack.Encoder(enc_hook=plain).encode
 
     def decode(self, bodies: list[bytes], kinds: bytes) -> Decoded:
         """The valid items; their positions (None: all are valid); a fault for each of the others.
@@ -192,7 +192,7 @@ class ItemCodec:
         return faults
 
     def _check_finite(self, result: Any) -> None:
-        if found := not_finite(result, self._to_msgpack, _plain):
+        if found := not_finite(result, self._to_msgpack, plain):
             raise _NotFiniteError(found)
 
     def _bad_result(self, position: int, result: Any, error: BaseException) -> ItemFault:
@@ -231,7 +231,7 @@ class _NotBytesError(Exception):
     """Raw bytes were sent to a function that takes something else."""
 
 
-def _decode_array(annotation: Any, value: Any) -> Any:
+def decode_array(annotation: Any, value: Any) -> Any:
     """Nested lists to a numpy array, where the author's item type holds one."""
     numpy = sys.modules.get("numpy")
     if numpy is None or (typing.get_origin(annotation) or annotation) is not numpy.ndarray:
@@ -263,7 +263,7 @@ def _members(annotation: Any) -> tuple[Any, ...]:
     return (annotation,)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Arrays, tensors and their scalars as lists and numbers."""
     tolist = getattr(value, "tolist", None)
     if tolist is None:

@@ -1,0 +1,1 @@
+"""Tests of functions without a server, and of clients with a real one."""
