@@ -13,7 +13,6 @@ import click
 from sojourn.cli.http_call import call, check_admin
 from sojourn.cli.options import admin_url_option, duration, json_option
 from sojourn.cli.rollout_view import LIVE, show, watched
-from sojourn.config.quantities import bytes_text
 from sojourn.domain.deployment import ALL_AT_ONCE, CANARY, RolloutPlan
 from sojourn.errors import ConfigurationError
 
@@ -102,17 +101,17 @@ def deploy(
 
 def _sent(path: str, name: str | None, plan: RolloutPlan, admin_url: str, *, is_quiet: bool) -> list[dict[str, Any]]:
     """Pack and upload; what the server made of it."""
-    from sojourn.bundle.pack import pack, place_of_target  # noqa: PLC0415 (`deploy --help` must not pay for it)
+    from sojourn.bundle.limits import size_text  # noqa: PLC0415 (`deploy --help` must not pay for it)
+    from sojourn.bundle.pack import pack  # noqa: PLC0415 (as above)
 
-    root, target = place_of_target(path)
     with tempfile.TemporaryFile(prefix="sojourn-") as archive:
-        packed = pack(root, target, archive)
-        size = archive.tell()
+        packed = pack(Path.cwd(), path, archive)
+        size = packed.archive_bytes
         archive.seek(0)
         if not is_quiet:
             many = f"{packed.files} file{'' if packed.files == 1 else 's'}"
-            click.echo(f"packed {many}, {bytes_text(packed.bytes)} ({bytes_text(size)} to send)")
-        asked = {"target": target, "strategy": plan.strategy}
+            click.echo(f"packed {many}, {size_text(packed.bytes)} ({size_text(size)} to send)")
+        asked = {"target": packed.target, "strategy": plan.strategy}
         if name is not None:
             asked["name"] = name
         if plan.strategy == CANARY:

@@ -7,7 +7,7 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
@@ -48,7 +48,7 @@ def call(
     path: str,
     *,
     timeout_s: float,
-    body: bytes | None = None,
+    body: bytes | IO[bytes] | None = None,
     headers: dict[str, str] | None = None,
 ) -> Answer:
     """Send one request and read its answer.
@@ -87,7 +87,7 @@ def opened(
     path: str,
     *,
     timeout_s: float,
-    body: bytes | None = None,
+    body: bytes | IO[bytes] | None = None,
     headers: dict[str, str] | None = None,
 ) -> Iterator[http.client.HTTPResponse]:
     """An answer whose head is here and whose body is not read yet; arguments and errors as those of `call`."""

@@ -33,7 +33,6 @@ from sojourn.runtime.service import FunctionService
 from sojourn.telemetry.events import PlatformEvents
 
 _LOOK_EVERY_S: Final = 1.0
-ENDED: Final = frozenset({RolloutState.LIVE, RolloutState.ROLLED_BACK, RolloutState.FAILED})
 
 
 class RolloutRun:
@@ -75,7 +74,8 @@ class RolloutRun:
         self._events = events
         self._on_promote = on_promote
         self._on_reject = on_reject
-        self._machine = Rollout(plan, manifest.settings.slo)
+        slo = manifest.settings.slo
+        self._machine = Rollout(plan, slo.objective if slo is not None else None, has_stable=stable is not None)
         self._told: asyncio.Queue[RolloutEvent] = asyncio.Queue(16)
 
     @property
@@ -109,7 +109,7 @@ class RolloutRun:
         self._traffic.pin(self.service)
         warm = asyncio.create_task(self._platform.warm(self.name, self.revision.revision), name="warm up")
         try:
-            while self.status.state not in ENDED:
+            while not self._machine.is_over:
                 await self._step(await self._next_event(warm))
         finally:
             warm.cancel()

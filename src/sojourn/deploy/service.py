@@ -99,7 +99,7 @@ class DeployService:
         self._uploading += 1
         try:
             async with self._uploads:
-                digest = await self._bundles.receive(upload)
+                digest = await self._bundles.put(upload)
                 root = self._bundles.path_of(digest)
                 described = await self._describe(asked.target, root)
         finally:
@@ -389,7 +389,7 @@ class DeployService:
     async def _sweep(self) -> None:
         """Remove source trees that no revision refers to any more."""
         referenced = await self._keeper.do(lambda store: store.referenced_bundles())
-        await self._bundles.sweep(referenced)
+        await asyncio.to_thread(self._bundles.sweep, referenced)
 
 
 def renamed(manifests: Sequence[FunctionManifest], name: str) -> FunctionManifest:
