@@ -87,7 +87,7 @@ class Server:
         self._closers.push_async_callback(watch.close)  # after the platform: the last requests count
         self._closers.push_async_callback(platform.close)
         await platform.start()
-        insight = Insight(platform.services, watch, platform.traces, self.events.ring)
+        insight = Insight(watch, platform.traces, self.events.ring)
         admin = AdminServer(
             platform.overview(watch.alerts),
             platform,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 
+from sojourn.domain.function import FunctionManifest
 from sojourn.launcher.fork_server import ForkServer
 from sojourn.launcher.forking import Forking
 from sojourn.launcher.session_guard import SessionGuard
@@ -96,6 +97,17 @@ class ForkServers:
     def refuse(self, spec: ReplicaSpec, why: str) -> None:
         """The revision of this replica cannot be forked, and never will be."""
         self._refuse(revision_of(spec), spec.manifest.name, why)
+
+    def forget(self, manifest: FunctionManifest) -> None:
+        """A revision is gone for good, as far as anybody knows: end its fork servers now, unless a replica uses them."""
+        known = {*self._servers, *self._refusals, *self._deaths}
+        for revision in known - set(self._users):
+            if revision[:3] == (manifest.revision, manifest.target, manifest.attribute):
+                self._refusals.pop(revision, None)
+                self._deaths.pop(revision, None)
+                if (timer := self._idle_timers.get(revision)) is not None:
+                    timer.cancel()
+                    self._retire(revision)
 
     async def close(self) -> None:
         """End them all and wait until they are gone."""

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable
 
+from sojourn.domain.function import FunctionManifest
 from sojourn.launcher.fork_servers import IDLE_S, ForkServers, OnOutput
 from sojourn.launcher.local_replica import LocalReplica
 from sojourn.launcher.memory import memory_bytes
@@ -88,6 +89,10 @@ class LocalLauncher:
         """
         pid = self.pid(replica_id)
         return None if pid is None else memory_bytes(pid)
+
+    def forget(self, manifest: FunctionManifest) -> None:
+        """End the fork servers of a revision that has no replicas any more, without waiting until they are idle for long."""
+        self._fork_servers.forget(manifest)
 
     async def close(self) -> None:
         """Wait until all processes are gone: those told to `stop` have their grace, the others are killed now."""

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from sojourn.domain.objective import SLO
 from sojourn.slo.alert import AlertState, BurnAlert, Severity, burn_rules
-from sojourn.slo.monitor import Monitor
 from sojourn.telemetry.events import PlatformEvents
 from sojourn.telemetry.history import KeptAlert
+
+
+class Counted(Protocol):
+    """What counts the requests of a function; a monitor and a lineage have this shape."""
+
+    def total_good(self, now_s: float, window_s: float) -> tuple[int, int]:
+        """(total, good) of the last `window_s` seconds."""
 
 
 class AlertBook:
@@ -20,27 +26,39 @@ class AlertBook:
         offset_s: What to add to monotonic seconds to get seconds since the epoch.
     """
 
-    __slots__ = ("_by_function", "_events", "_offset_s")
+    __slots__ = ("_by_function", "_events", "_offset_s", "_promised")
 
     def __init__(self, events: PlatformEvents, offset_s: float) -> None:
         self._events = events
         self._offset_s = offset_s
         self._by_function: dict[str, tuple[BurnAlert, ...]] = {}
+        self._promised: dict[str, tuple[float, float]] = {}  # share and window
 
     def __getitem__(self, function: str) -> tuple[BurnAlert, ...]:
         """The alerts of a function; none if it has no objective."""
         return self._by_function.get(function, ())
 
     def watch(self, function: str, slo: SLO | None) -> None:
-        """Watch a function from now on, if it has an objective."""
-        if slo is not None:
+        """Watch a function from now on, if it has an objective.
+
+        One that is watched already and promises the same share over the same window goes on as it was.
+        """
+        if slo is None:
+            self.forget(function)
+        elif self._promised.get(function) != (slo.objective, slo.window_s):
+            self._promised[function] = (slo.objective, slo.window_s)
             self._by_function[function] = tuple(BurnAlert(rule, slo.objective) for rule in burn_rules(slo.window_s))
+
+    def forget(self, function: str) -> None:
+        """Watch a function no longer."""
+        self._promised.pop(function, None)
+        self._by_function.pop(function, None)
 
     def is_awake(self, function: str) -> bool:
         """Whether any alert of a function is not inactive, so that it must be looked at even without traffic."""
         return any(alert.state is not AlertState.INACTIVE for alert in self[function])
 
-    def step(self, function: str, monitor: Monitor, now_s: float, overdue: int = 0) -> None:
+    def step(self, function: str, monitor: Counted, now_s: float, overdue: int = 0) -> None:
         """Look at a function's alerts, at `now_s` monotonic seconds.
 
         Args:

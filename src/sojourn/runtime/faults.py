@@ -48,3 +48,11 @@ def explain(fault: Fault, settings: FunctionSettings, *, latency_s: float = 0.0,
         timeout_s=settings.effective_timeout_s,
         cause=cause or "it keeps failing",
     )
+
+
+def retired_text(function: str, revision: str) -> str:
+    """What those are told whose revision has no more time to finish their requests."""
+    return (
+        f"revision {revision} of function {function!r} is being taken out of service; send the request again, "
+        "it will reach what has taken its place"
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from math import inf
 from pathlib import Path
@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sojourn.runtime.alert_book import AlertBook
 from sojourn.runtime.objective_book import ObjectiveBook
-from sojourn.slo.monitor import FINE_S, HOUR_S, HOURS_KEPT, MINUTE_S, MINUTES_KEPT, Monitor
+from sojourn.slo.monitor import FINE_S, HOUR_S, HOURS_KEPT, MINUTE_S, MINUTES_KEPT
+from sojourn.slo.rows import Row
 from sojourn.slo.status import HistoryState
 from sojourn.telemetry.events import PlatformEvents
 from sojourn.telemetry.history import History, HistoryError, Run
 
 if TYPE_CHECKING:
-    from sojourn.runtime.service import FunctionService
+    from sojourn.runtime.lineage import Lineage
 
 SAVE_S_MAX: Final = 30.0  # a write that takes longer is no write
 READ_S_MAX: Final = 3.0
@@ -34,7 +35,7 @@ class HistoryKeeper:
     `await load()` first, `save(now_s)` each ten seconds, `await close()` last. Serving never waits for it.
 
     Args:
-        services: The functions by name.
+        lineages: The functions by name; those that are over go once all of them is saved.
         alerts: Kept, too.
         objectives: Kept, too.
         events: Told of failures and their end.
@@ -53,7 +54,7 @@ class HistoryKeeper:
 
     def __init__(
         self,
-        services: Mapping[str, FunctionService],
+        lineages: dict[str, Lineage],
         alerts: AlertBook,
         objectives: ObjectiveBook,
         events: PlatformEvents,
@@ -68,7 +69,7 @@ class HistoryKeeper:
         self.why = failure
         self.since_s = clock()
         self.saving: asyncio.Task[None] | None = None
-        self._services = services
+        self._lineages = lineages
         self._alerts = alerts
         self._objectives = objectives
         self._events = events
@@ -84,6 +85,7 @@ class HistoryKeeper:
         self._saving_since_s = 0.0
         self._pruned_at_s = -inf
         self._reads = 0
+        self._recalling: set[asyncio.Task[None]] = set()
         self._dropped_rows = 0
 
     # ---- at the start
@@ -96,12 +98,14 @@ class HistoryKeeper:
         if history is not None:
             self._tell_opened(history)
             kept = await self._load(history, now_s)
-        for name, service in self._services.items():
-            self._objectives.watch(name, service.manifest.settings.slo, now_s + self._offset_s, kept)
+        for name, lineage in self._lineages.items():
+            lineage.is_known = True
+            if lineage.live is not None:
+                self._objectives.watch(name, lineage.live.manifest.settings.slo, now_s + self._offset_s, kept)
 
     async def _load(self, history: History, now_s: float) -> list[str]:
         """The functions of which anything is kept."""
-        kept, unreadable, unknown = list[str](), 0, set(self._services)
+        kept, unreadable, unknown = list[str](), 0, set(self._lineages)
         try:
             kept = await self._write_side(history.functions)
             unknown &= set(kept)
@@ -116,7 +120,7 @@ class HistoryKeeper:
         except HistoryError as err:
             self._lose(f"what earlier servers counted cannot be read: {err}")
             for name in unknown:
-                self._services[name].meter.monitor.keep_apart(self._mark)
+                self._lineages[name].keep_apart(self._mark)
         unreadable += history.unreadable
         if unreadable:
             self._lose(f"{history.path}: {unreadable} of its rows cannot be read; what they counted is missing")
@@ -124,17 +128,42 @@ class HistoryKeeper:
 
     async def _load_function(self, history: History, name: str, now_s: float) -> int:
         """How many of its rows cannot be read."""
-        monitor = self._services[name].meter.monitor
-        at_s, unreadable = now_s + self._offset_s, history.unreadable
-        rows = await self._write_side(
+        lineage, unreadable = self._lineages[name], history.unreadable
+        rows = await self._rows(history, name, now_s)
+        found = lineage.load(rows, now_s, self._mark, is_whole=history.unreadable == unreadable)
+        lineage.current(now_s)  # replica time counts from now on, whether requests come or not
+        return found
+
+    async def _rows(self, history: History, name: str, now_s: float) -> list[Row]:
+        at_s = now_s + self._offset_s
+        return await self._write_side(
             lambda: [
                 *history.rows(name, MINUTE_S, at_s - MINUTE_S * MINUTES_KEPT, at_s),
                 *history.rows(name, HOUR_S, at_s - HOUR_S * HOURS_KEPT, at_s),
             ]
         )
-        found = monitor.load(rows, now_s, self._mark, is_whole=history.unreadable == unreadable)
-        monitor.current(now_s)  # replica time counts from now on, whether requests come or not
-        return found
+
+    # ---- later
+
+    def recall(self, name: str) -> None:
+        """A function came while the server runs: take in what was counted of it before, in a moment."""
+        lineage = self._lineages.get(name)
+        if lineage is not None and not lineage.is_known and self._history is not None:
+            recalling = asyncio.get_running_loop().create_task(self._recall(name, lineage), name=f"recall {name}")
+            self._recalling.add(recalling)
+            recalling.add_done_callback(self._recalling.discard)
+
+    async def _recall(self, name: str, lineage: Lineage) -> None:
+        history, now_s = self._history, self._clock()
+        if history is None:
+            return
+        try:
+            rows = await self._rows(history, name, now_s)
+        except HistoryError as err:
+            self._lose(f"what was counted of {name!r} before cannot be read: {err}")
+            return
+        if not lineage.is_known and lineage.recall(rows, self._clock()):
+            self._lose(f"{history.path}: some rows of {name!r} cannot be read; what they counted is missing")
 
     @property
     def _mark(self) -> str:
@@ -152,9 +181,10 @@ class HistoryKeeper:
     def save(self, now_s: float) -> None:
         """Write what was counted until the last full cell, unless a slow disk still writes what was before."""
         if self.state is HistoryState.OFF:
-            for monitor in self._monitors().values():  # nobody will ask for these
-                monitor.unsaved()
-                monitor.saved()
+            for lineage in self._lineages.values():  # nobody will ask for these
+                lineage.unsaved()
+                lineage.saved()
+            self._bury()
         elif self.saving is None and self._path is not None:
             self._saving_since_s = now_s
             self.saving = asyncio.get_running_loop().create_task(self._save(now_s), name="history save")
@@ -170,9 +200,10 @@ class HistoryKeeper:
             return
         if self.saving is not None:
             await self.saving
-        for monitor in self._monitors().values():
-            if monitor.is_used:
-                monitor.finish(now_s)
+        if self._recalling:
+            await asyncio.wait(self._recalling, timeout=READ_S_MAX)
+        for lineage in self._lineages.values():
+            lineage.finish(now_s)
         await self._save(now_s, is_ended=True)
         if self._history is not None:
             await self._write_side(self._history.close)
@@ -190,8 +221,8 @@ class HistoryKeeper:
             self.saving = None
 
     async def _write(self, history: History, now_s: float, *, is_ended: bool) -> None:
-        monitors = self._monitors()
-        rows = {name: monitor.unsaved() for name, monitor in monitors.items()}
+        lineages = dict(self._lineages)
+        rows = {name: lineage.unsaved() for name, lineage in lineages.items()}
         until_s = now_s + self._offset_s
         until_s -= 0.0 if is_ended else until_s % FINE_S
         alerts = self._alerts.to_keep() if self._knows_alerts else None
@@ -201,14 +232,15 @@ class HistoryKeeper:
             await self._write_side(lambda: history.save(rows, until_s, alerts, objectives, is_ended=is_ended))
         except HistoryError as err:
             for name, unsaved in rows.items():
-                monitors[name].put_back(unsaved)
+                lineages[name].put_back(unsaved)
             if err.is_lost:
                 self._history = None
                 self._lose(f"what was kept until now is lost: {err}")
                 await self._write_side(history.close)
             raise
-        for monitor in monitors.values():
-            monitor.saved()
+        for lineage in lineages.values():
+            lineage.saved()
+        self._bury()
         self._objectives.saved(objectives)
         if is_pruning:
             self._pruned_at_s = now_s
@@ -237,15 +269,17 @@ class HistoryKeeper:
                 self._lose(
                     "what earlier servers counted could not be read when this one started; its next start reads it"
                 )
-            for monitor in self._monitors().values():
-                monitor.keep_apart(self._mark)
+            for lineage in self._lineages.values():
+                lineage.keep_apart(self._mark)
         for alert in await self._write_side(history.alerts) if not self._knows_alerts else ():
             self._alerts.recall(alert, now_s)
         self._knows_alerts = True
         return history
 
-    def _monitors(self) -> dict[str, Monitor]:
-        return {name: service.meter.monitor for name, service in self._services.items()}
+    def _bury(self) -> None:
+        """Functions of which nothing runs and nothing is left to save are forgotten."""
+        for name in [name for name, lineage in self._lineages.items() if lineage.is_over]:
+            del self._lineages[name]
 
     # ---- reading
 
@@ -294,7 +328,7 @@ class HistoryKeeper:
         if self.state is not HistoryState.FAILING or self.why == self._lost != "":
             return
         missing: dict[str, Any] = {"still_missing": self._lost} if self._lost else {}
-        dropped = sum(monitor.dropped_rows for monitor in self._monitors().values())
+        dropped = sum(lineage.dropped_rows for lineage in self._lineages.values())
         if dropped > self._dropped_rows:  # rows that waited for longer than they would have been kept
             missing["dropped_rows"] = dropped - self._dropped_rows
             self._dropped_rows = dropped

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from sojourn.domain.trace_context import own_ids
+from sojourn.runtime.lineage import found
 from sojourn.runtime.slo_view import SLOView
 from sojourn.slo.status import SLOHistory, SLOStatus
 from sojourn.telemetry.explain import summary_of, trace_of
@@ -16,7 +17,6 @@ from sojourn.telemetry.log import utc_text
 from sojourn.telemetry.request_trace import RequestTrace, TraceKind, TraceSummary
 
 if TYPE_CHECKING:
-    from sojourn.runtime.service import FunctionService
     from sojourn.runtime.slo_watch import SLOWatch
     from sojourn.telemetry.events import EventRing
     from sojourn.telemetry.trace_store import KeptRequest, TraceStore
@@ -26,8 +26,7 @@ class Insight:
     """Puts together what monitors, alerts, history, kept requests and events say.
 
     Args:
-        services: The functions by name.
-        watch: Knows alerts and the history.
+        watch: Knows the functions, their alerts and the history.
         traces: The requests that were kept.
         ring: What happened on the platform.
         clock: Monotonic seconds.
@@ -35,14 +34,12 @@ class Insight:
 
     def __init__(
         self,
-        services: dict[str, FunctionService],
         watch: SLOWatch,
         traces: TraceStore,
         ring: EventRing,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        self._services = services
-        self._slo = SLOView(services, watch, clock)
+        self._slo = SLOView(watch, clock)
         self._watch = watch
         self._traces = traces
         self._ring = ring
@@ -56,8 +53,8 @@ class Insight:
         return await self._slo.history(function, window_s)
 
     def journal(self, function: str) -> tuple[JournalHead, list[Entry]] | None:
-        """The last steps of a function's dispatcher; None for an unknown function. Writing them out may take a while."""
-        service = self._services.get(function)
+        """The last steps of a function's dispatcher, `name` or `name@revision`; None for an unknown function. Writing them out may take a while."""
+        service = found(self._watch.lineages, function)
         if service is None:
             return None
         journal = service.journal

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sojourn.domain.replica import ReplicaState
+from sojourn.runtime.lineage import found
 from sojourn.runtime.slo_view import objective_snapshot
 from sojourn.telemetry.exposition import QUANTILE_WINDOW_S
-from sojourn.telemetry.meter import ColdStart
 from sojourn.telemetry.status import (
     FunctionDetail,
     FunctionSnapshot,
@@ -25,8 +25,10 @@ from sojourn.telemetry.status import (
 if TYPE_CHECKING:
     from sojourn.core.controller import Controller
     from sojourn.runtime.alert_book import AlertBook
+    from sojourn.runtime.lineage import Lineage
     from sojourn.runtime.output import ReplicaOutput
     from sojourn.runtime.ports import Launcher
+    from sojourn.runtime.replicas import Replicas
     from sojourn.runtime.scaling_record import ScalingRecords
     from sojourn.runtime.service import FunctionService
 
@@ -37,41 +39,49 @@ class PlatformOverview:
     """Reads the state of all functions; changes nothing.
 
     Args:
-        services: The live functions by name.
+        lineages: The functions with their revisions, by name.
         controller: Knows the replicas.
         output: What replicas printed.
         scaling: What was decided on each function's replicas.
-        cold_starts: How long the living replicas took to be ready, by number.
+        replicas: How long the living ones took to be ready.
         launcher: Knows how much memory a replica takes.
         alerts: Knows which alerts fire.
     """
 
     def __init__(
         self,
-        services: dict[str, FunctionService],
+        lineages: Mapping[str, Lineage],
         controller: Controller,
         output: ReplicaOutput,
         scaling: ScalingRecords,
-        cold_starts: Mapping[int, ColdStart],
+        replicas: Replicas,
         launcher: Launcher,
         alerts: AlertBook,
     ) -> None:
-        self._services = services
+        self._lineages = lineages
         self._controller = controller
         self._output = output
         self._scaling = scaling
-        self._cold_starts = cold_starts
+        self._replicas = replicas
         self._launcher = launcher
         self._alerts = alerts
         self._directory = str(Path.cwd())
 
     def functions(self) -> list[FunctionStatus]:
         """One row per function, in order of their names."""
-        return [self._status(self._services[name]) for name in sorted(self._services)]
+        return [self._status(service) for service in self._live()]
+
+    def revisions(self, name: str) -> list[FunctionStatus]:
+        """One row per revision of a function that runs, the live one first."""
+        lineage = self._lineages.get(name)
+        return [self._status(service) for service in _of(lineage)] if lineage is not None else []
+
+    def _live(self) -> list[FunctionService]:
+        return [live for _, lineage in sorted(self._lineages.items()) if (live := lineage.live) is not None]
 
     def function(self, name: str) -> FunctionDetail | None:
-        """All there is to show of one function, or None if there is no such function."""
-        service = self._services.get(name)
+        """All there is to show of a function (its live revision) or of `name@revision`; None if it does not run."""
+        service = found(self._lineages, name)
         if service is None:
             return None
         manifest = service.manifest
@@ -80,9 +90,9 @@ class PlatformOverview:
             settings=msgspec.to_builtins(manifest.settings),
             input_schema=manifest.input_schema,
             output_schema=manifest.output_schema,
-            output=self._output.tail(name, _OUTPUT_LINES_SHOWN),
-            start_failure=self._controller.start_failure(name) or None,
-            replica_details=self._replica_details(name),
+            output=self._output.tail(service.name, _OUTPUT_LINES_SHOWN),
+            start_failure=self._controller.start_failure(service.key) or None,
+            replica_details=self._replica_details(service.key),
             target=manifest.target,
             working_directory=self._directory,
         )
@@ -96,45 +106,49 @@ class PlatformOverview:
         return msgspec.structs.replace(detail, replica_details=replicas)
 
     def snapshots(self) -> list[FunctionSnapshot]:
-        """Counters and gauges of every function now."""
-        return [self._snapshot(self._services[name]) for name in sorted(self._services)]
+        """Counters and gauges of every revision that runs, now."""
+        return [self._snapshot(service) for _, lineage in sorted(self._lineages.items()) for service in _of(lineage)]
 
     def output(self, name: str, lines: int) -> list[str] | None:
         """The last `lines` lines a function's replicas wrote, oldest first; None for an unknown function."""
-        return self._output.tail(name, lines) if name in self._services else None
+        service = found(self._lineages, name)
+        return self._output.tail(service.name, lines) if service is not None else None
 
     def _snapshot(self, service: FunctionService) -> FunctionSnapshot:
         replicas = dict.fromkeys((ReplicaState.STARTING, ReplicaState.READY, ReplicaState.DRAINING), 0)
-        for member in self._controller.members(service.name):
+        for member in self._controller.members(service.key):
             replicas[member.state] += 1
         dispatcher, slo = service.dispatcher, service.manifest.settings.slo
-        now_s, monitor = monotonic(), service.meter.monitor
+        now_s, monitor, lineage = monotonic(), service.meter.monitor, self._lineages[service.name]
+        is_live = lineage.live is service
+        counted = lineage if is_live else monitor
         return FunctionSnapshot(
             meter=service.meter.snapshot(),
             queue_depth=dispatcher.queue_depth + dispatcher.late_depth,
             queue_depth_late=dispatcher.late_depth,
             replicas=replicas,
-            replica_seconds=self._controller.replica_seconds(service.name, now_s),
-            scaling_decisions=dict(self._scaling[service.name].decisions),
-            slo=objective_snapshot(slo, monitor, self._alerts[service.name], now_s) if slo else None,
+            replica_seconds=self._controller.replica_seconds(service.key, now_s),
+            scaling_decisions=dict(self._scaling[service.key].decisions) if is_live else {},
+            slo=objective_snapshot(slo, counted, self._alerts[service.name], now_s) if slo else None,
             latency_cells=[cell.packed for cell in monitor.fine_cells(now_s, QUANTILE_WINDOW_S)],
+            is_live=is_live,
         )
 
-    def _replica_details(self, name: str) -> list[ReplicaStatus]:
+    def _replica_details(self, key: str) -> list[ReplicaStatus]:
         now_s = monotonic()
         return [
             ReplicaStatus(
                 replica_id=member.replica_id,
                 state=member.state,
                 age_s=now_s - member.started_at_s,
-                cold_start=self._cold_starts.get(member.replica_id),
+                cold_start=self._replicas.cold_start(member.replica_id),
             )
-            for member in self._controller.members(name)
+            for member in self._controller.members(key)
         ]
 
     def _status(self, service: FunctionService) -> FunctionStatus:
         slo = service.manifest.settings.slo
-        scaling = self._scaling[service.name]
+        scaling = self._scaling[service.key]
         return function_status(
             self._snapshot(service),
             service.meter.recent(monotonic()),
@@ -143,5 +157,10 @@ class PlatformOverview:
             service.infeasible,
             scaling.limits,
             scaling.last,
-            self._alerts.firing(service.name),
+            self._alerts.firing(service.name) if self._lineages[service.name].live is service else (),
         )
+
+
+def _of(lineage: Lineage) -> list[FunctionService]:
+    """The revisions of a function that run, the live one first."""
+    return [*([lineage.live] if lineage.live is not None else []), *lineage.others]

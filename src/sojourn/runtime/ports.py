@@ -7,6 +7,7 @@ from typing import Protocol
 
 from sojourn.domain.action import SuspectReplica
 from sojourn.domain.demand import DemandReport
+from sojourn.domain.function import FunctionManifest
 from sojourn.domain.request import Fault
 from sojourn.domain.trace_context import TraceContext
 from sojourn.wire.message import ContentKind
@@ -65,6 +66,9 @@ class Launcher(Protocol):
 
     def memory_bytes(self, replica_id: int) -> int | None:
         """Memory a replica takes, in bytes; None if unknown. May take a while, and is called from any thread."""
+
+    def forget(self, manifest: FunctionManifest) -> None:
+        """A revision that has no replicas any more will not come back soon: keep nothing for it."""
 
     async def close(self) -> None:
         """Kill whatever is left and wait until all processes are gone."""

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from sojourn.domain.function import FunctionSettings
 from sojourn.domain.scaling import SCALING_CAUSES, ReplicaLimits, ScalingDecision
-from sojourn.errors import UnknownFunctionError
 from sojourn.telemetry.events import PlatformEvents
 from sojourn.telemetry.status import LastScaling
 
-_NAMES_SHOWN = 20
-
 
 class ScalingRecord:
-    """One function's.
+    """One revision's.
 
     Args:
+        function: Its function's name.
         limits: What it was deployed with.
+        decisions: Of all revisions of the function since the start, by cause.
     """
 
-    __slots__ = ("decisions", "last", "limits")
+    __slots__ = ("decisions", "function", "last", "limits")
 
-    def __init__(self, limits: ReplicaLimits) -> None:
+    def __init__(self, function: str, limits: ReplicaLimits, decisions: dict[str, int]) -> None:
+        self.function = function
         self.limits = limits
+        self.decisions = decisions
         self.last: LastScaling | None = None
-        self.decisions = dict.fromkeys(SCALING_CAUSES, 0)  # since start, by cause
 
 
 class ScalingRecords:
-    """All functions'; filled by the platform, read by its overview.
+    """All revisions', by key; filled by the platform, read by its overview.
 
     Args:
         events: Told of each change.
@@ -35,45 +35,37 @@ class ScalingRecords:
 
     def __init__(self, events: PlatformEvents) -> None:
         self._events = events
-        self._by_function: dict[str, ScalingRecord] = {}
+        self._by_key: dict[str, ScalingRecord] = {}
+        self._decisions: dict[str, dict[str, int]] = {}  # by function: a counter of one revision would come and go
 
-    def __getitem__(self, function: str) -> ScalingRecord:
-        return self._by_function[function]
+    def __getitem__(self, key: str) -> ScalingRecord:
+        return self._by_key[key]
 
-    def deployed(self, settings: FunctionSettings) -> None:
-        """A function is served from now on, within the limits of its settings."""
+    def deployed(self, settings: FunctionSettings, key: str = "") -> None:
+        """A revision runs from now on, within the limits of its settings; `key` is the function's name by default."""
         limits = ReplicaLimits(min_replicas=settings.min_replicas, max_replicas=settings.max_replicas)
-        self._by_function[settings.name] = ScalingRecord(limits)
+        decisions = self._decisions.setdefault(settings.name, dict.fromkeys(SCALING_CAUSES, 0))
+        self._by_key[key or settings.name] = ScalingRecord(settings.name, limits, decisions)
 
-    def floors(self) -> dict[str, int]:
-        """The floors in force, by function."""
-        return {name: record.limits.min_replicas for name, record in self._by_function.items()}
+    def gone(self, key: str) -> None:
+        """A revision runs no more; with the last one of a function its counts go."""
+        function = self._by_key.pop(key).function
+        if not any(record.function == function for record in self._by_key.values()):
+            del self._decisions[function]
 
-    def changed(self, function: str, min_replicas: int | None, max_replicas: int | None) -> ReplicaLimits:
-        """What a function's limits would be with one or both replaced; None leaves one as it is.
-
-        Raises:
-            UnknownFunctionError: No such function is deployed.
-            ConfigurationError: A limit is out of range, or the floor would lie above the ceiling.
-        """
-        record = self._by_function.get(function)
-        if record is None:
-            known = ", ".join(sorted(self._by_function)[:_NAMES_SHOWN]) or "none"
-            raise UnknownFunctionError(f"no function is called {function[:100]!r}; deployed: {known}")
-        return record.limits.changed(min_replicas, max_replicas)
-
-    def limit(self, function: str, limits: ReplicaLimits) -> None:
-        """An operator changed a function's limits."""
-        self._by_function[function].limits = limits
+    def limit(self, key: str, limits: ReplicaLimits) -> None:
+        """An operator changed the limits of a revision."""
+        record = self._by_key[key]
+        record.limits = limits
         self._events.info(
             "function.limits",
-            function=function,
+            function=record.function,
             min_replicas=limits.min_replicas,
             max_replicas=limits.max_replicas,
         )
 
-    def decided(self, decision: ScalingDecision) -> None:
-        """The controller changed how many replicas a function is to have."""
+    def decided(self, key: str, decision: ScalingDecision) -> None:
+        """The controller changed how many replicas a revision is to have."""
         told = self._events.info(
             "function.scaled",
             {"terms": decision.terms} if decision.terms else None,
@@ -83,7 +75,7 @@ class ScalingRecords:
             cause=decision.cause,
             why=decision.why,
         )
-        record = self._by_function[decision.function]
+        record = self._by_key[key]
         record.decisions[decision.cause] = record.decisions.get(decision.cause, 0) + 1
         record.last = LastScaling(
             at=told.at, before=decision.before, after=decision.after, cause=decision.cause, why=decision.why

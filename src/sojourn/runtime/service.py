@@ -10,10 +10,12 @@ from time import monotonic
 from sojourn.core.admission import QueueBounds
 from sojourn.core.dispatcher import Dispatcher
 from sojourn.domain.action import CancelBatch, DispatchBatch, DispatcherAction, Finish, SuspectReplica
+from sojourn.domain.deployment import deployment_key
 from sojourn.domain.event import (
     BatchCompleted,
     ClientGone,
     DispatcherEvent,
+    DrainBegan,
     ReplicaLost,
     RequestAnnounced,
     RequestArrived,
@@ -23,7 +25,7 @@ from sojourn.domain.function import FunctionManifest
 from sojourn.domain.request import Fault, Outcome
 from sojourn.policy.batching.catalogue import batching_policy
 from sojourn.runtime.accounts import Accounts
-from sojourn.runtime.faults import explain
+from sojourn.runtime.faults import explain, retired_text
 from sojourn.runtime.outbox import Outbox
 from sojourn.runtime.ports import Caller, ServiceOwner
 from sojourn.runtime.quarantine import Quarantine
@@ -58,7 +60,7 @@ _JUDGED_FROM_SAMPLES = 30
 
 
 class FunctionService:
-    """What the gateway calls and replicas answer to, for one function; all on one loop.
+    """What the gateway calls and replicas answer to, for one revision of a function; all on one loop.
 
     Args:
         manifest: The function.
@@ -68,6 +70,13 @@ class FunctionService:
         owner: Told of what concerns replicas and objectives.
         traces: Where finished requests worth a look are kept; None keeps none.
         clock: Monotonic seconds.
+
+    Attributes:
+        key: What the controller and its reports call it by: `name@revision`.
+        is_retiring: Whether its end has begun: it is routed to no more, and finishes what it has.
+        is_closed: Whether it takes nothing any more.
+        has_been_ready: Whether a replica has been ready since it was launched.
+        last_failed: The number of its last replica that did not end as planned; 0 if there was none.
     """
 
     def __init__(
@@ -84,11 +93,16 @@ class FunctionService:
         self.manifest = manifest
         self.name = manifest.name
         self.revision = manifest.revision
+        self.key = deployment_key(manifest.name, manifest.revision)
+        self.is_retiring = False
+        self.is_closed = False
+        self.has_been_ready = False
+        self.last_failed = 0
         self.meter = meter
         self.journal = journal
         self.links: dict[int, ReplicaLink] = {}
         policy = batching_policy(settings.batching)
-        self.dispatcher = Dispatcher(settings, policy, bounds)
+        self.dispatcher = Dispatcher(settings, policy, bounds, key=self.key)
         self._latency_s = settings.slo.latency_s if settings.slo else None
         self.on_idle: Callable[[], None] | None = None  # called when nothing is in flight any more
         self._owner = owner
@@ -126,10 +140,13 @@ class FunctionService:
         call.admitted_at_s = self._clock()
         return number
 
-    def announce(self, caller: Caller, priority: int, client_timeout_s: float | None, body_bytes: int) -> None:
+    def announce(
+        self, caller: Caller, priority: int, client_timeout_s: float | None, body_bytes: int
+    ) -> FunctionService:
         """The headers of a request are here: the caller is refused now, and counted, if its body is not wanted.
 
-        If the caller was not refused, nothing is kept of it; its request is submitted when its body is here.
+        If the caller was not refused, nothing is kept of it; its request is submitted to what this returns when its
+        body is here, unless that is closed by then.
         """
         self._number = number = self._number + 1
         now_s = self._clock()
@@ -137,6 +154,7 @@ class FunctionService:
         self._step(RequestAnnounced(number, body_bytes, priority, client_timeout_s), now_s)
         if self._calls.pop(number, None) is None:
             self.meter.arrived(now_s)
+        return self
 
     def cancel(self, request_number: int) -> None:
         """The client is gone: the request is neither answered nor refused any more."""
@@ -240,7 +258,9 @@ class FunctionService:
         now_s = self._clock()
         reporter = self.dispatcher.reporter
         if reporter.due_at_s <= now_s + _TIMER_TICK_S:
-            self._owner.demand_reported(reporter.report(max(now_s, reporter.due_at_s)))
+            report = reporter.report(max(now_s, reporter.due_at_s))
+            if not self.is_closed:  # else another revision may go by the same key by now
+                self._owner.demand_reported(report)
         wake_at_s = self.dispatcher.next_wake_at_s
         if wake_at_s is not None and wake_at_s <= now_s + _TIMER_TICK_S:
             self._step(Tick(), max(now_s, wake_at_s))
@@ -311,7 +331,9 @@ class FunctionService:
         told = self._done_faults.get(action.position)
         if told is not None:
             return told
-        cause = self._owner.cause_of(self.name)
+        if fault is Fault.SHUTTING_DOWN and self.is_retiring:
+            return retired_text(self.name, self.revision), 0
+        cause = self._owner.cause_of(self.key)
         return explain(fault, self.manifest.settings, latency_s=action.latency_s, cause=cause), 0
 
     def _run_of(self, action: Finish, call: Call | None) -> Run | None:
@@ -333,6 +355,11 @@ class FunctionService:
             self._owner.replica_suspected(action)
         elif not isinstance(action, Finish | DispatchBatch):
             self._owner.lease_returned(action.replica_id)
+
+    def retire(self) -> None:
+        """Take nothing any more: all it had has ended; what comes all the same is told to come again."""
+        self.is_retiring = self.is_closed = True
+        self.happened(DrainBegan())
 
     def close(self) -> None:
         """Disarm the timer; nothing may be submitted afterwards."""

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import inf
 from typing import Final
 
 from msgspec.structs import replace
 
 from sojourn.domain.objective import DAY_S, DEFAULT_WINDOW_S, SLO
-from sojourn.runtime.service import FunctionService
+from sojourn.runtime.alert_book import Counted
+from sojourn.runtime.lineage import Lineage
 from sojourn.runtime.slo_watch import SLOWatch
 from sojourn.slo.alert import AlertState, BurnAlert, Severity, burn_rules
 from sojourn.slo.budget import Budget, budget, burn_rate
 from sojourn.slo.cause import CAUSES, WORDS_OF_CAUSE, WORDS_OF_INFEASIBLE, Cause
 from sojourn.slo.cells import merged_cells, quantiles_since
-from sojourn.slo.monitor import FINE_KEPT, FINE_S, HOUR_S, MINUTE_S, MINUTES_KEPT, Monitor, PackedCell
+from sojourn.slo.monitor import FINE_KEPT, FINE_S, HOUR_S, MINUTE_S, MINUTES_KEPT
+from sojourn.slo.rows import PackedCell
 from sojourn.slo.status import (
     AlertStatus,
     CauseStatus,
@@ -63,7 +65,7 @@ def windows_of(slo: SLO | None) -> list[float]:
     return [*sorted(length_s for length_s in alerted if length_s < round(slo.window_s)), slo.window_s]
 
 
-def objective_snapshot(slo: SLO, monitor: Monitor, alerts: Iterable[BurnAlert], now_s: float) -> ObjectiveSnapshot:
+def objective_snapshot(slo: SLO, monitor: Counted, alerts: Iterable[BurnAlert], now_s: float) -> ObjectiveSnapshot:
     """What a scrape shows of an objective; costs a few look-ups."""
     burn_rates: dict[str, float] = {}
     total = good = 0
@@ -88,22 +90,22 @@ class SLOView:
     """Answers what is asked of objectives. Call it on the loop; what takes a while is awaited elsewhere.
 
     Args:
-        services: The functions by name.
-        watch: Knows alerts and the history.
+        watch: Knows the functions, their alerts and the history.
         clock: Monotonic seconds.
     """
 
-    def __init__(self, services: Mapping[str, FunctionService], watch: SLOWatch, clock: Callable[[], float]) -> None:
-        self._services = services
+    def __init__(self, watch: SLOWatch, clock: Callable[[], float]) -> None:
+        self._lineages = watch.lineages
         self._watch = watch
         self._clock = clock
 
     async def status(self, name: str) -> SLOStatus | None:
         """How a function's objective stands; None for an unknown function."""
-        service = self._services.get(name)
-        if service is None:
+        monitor = self._lineages.get(name)
+        if monitor is None or monitor.live is None:
             return None
-        now_s, slo, monitor = self._clock(), service.manifest.settings.slo, service.meter.monitor
+        service = monitor.live
+        now_s, slo = self._clock(), service.manifest.settings.slo
         lengths_s = windows_of(slo)
         known = [monitor.counts(now_s, window_s) for window_s in lengths_s]
         whole = known[-1]
@@ -111,7 +113,7 @@ class SLOView:
         covered_s = monitor.covers_s(now_s)
         begins_s = now_s - lengths_s[-1] + self._watch.offset_s
         former = self._watch.objectives.former(name, begins_s) if slo else []
-        overdue = service.dispatcher.overdue(now_s)
+        overdue = monitor.overdue(now_s)
         alerts = [*self._alerts(name, slo, former, overdue, now_s), *self._history_alert()]
         grains_s = [monitor.grain_s(now_s, window_s) for window_s in lengths_s]
         runs = self._watch.keeper.runs
@@ -167,10 +169,10 @@ class SLOView:
             name: The function.
             window_s: Length of the window; None takes the objective's, or what is known of it if that is shorter.
         """
-        service = self._services.get(name)
-        if service is None:
+        monitor = self._lineages.get(name)
+        if monitor is None or monitor.live is None:
             return None
-        now_s, slo, monitor = self._clock(), service.manifest.settings.slo, service.meter.monitor
+        now_s, slo = self._clock(), monitor.live.manifest.settings.slo
         whole_s = slo.window_s if slo else DEFAULT_WINDOW_S
         ends_at_s, runs = now_s + self._watch.offset_s, self._watch.keeper.runs
         known_s = max(min(monitor.covers_s(now_s), ends_at_s - runs[0].started_at_s), float(FINE_S))
@@ -210,7 +212,7 @@ class SLOView:
 
     async def _kept_cells(self, name: str, length_s: int, since_s: float, now_s: float) -> list[PackedCell] | None:
         """Minutes or hours of the history, with those that only memory has; None if the file cannot be read now."""
-        until_s, in_memory = now_s + self._watch.offset_s, self._services[name].meter.monitor.open_rows(now_s)
+        until_s, in_memory = now_s + self._watch.offset_s, self._lineages[name].open_rows(now_s)
         kept = await self._watch.keeper.read(lambda history: history.rows(name, length_s, since_s, until_s))
         if kept is None:
             return None
@@ -224,7 +226,7 @@ class SLOView:
         self, name: str, slo: SLO | None, former: Sequence[FormerObjective], overdue: int, now_s: float
     ) -> Iterator[AlertStatus]:
         """The alerts with the burn rates of this instant: those they were last stepped with may be a second old."""
-        monitor, offset_s = self._services[name].meter.monitor, self._watch.offset_s
+        monitor, offset_s = self._lineages[name], self._watch.offset_s
 
         def burning(window_s: float) -> float | None:
             total, good = monitor.total_good(now_s, window_s)
@@ -273,7 +275,7 @@ def _objective(slo: SLO | None) -> ObjectiveStatus | None:
     return ObjectiveStatus(text=str(slo), latency_s=slo.latency_s, objective=slo.objective, window_s=slo.window_s)
 
 
-def _budget(slo: SLO | None, whole: Counts, monitor: Monitor, now_s: float) -> Budget | None:
+def _budget(slo: SLO | None, whole: Counts, monitor: Lineage, now_s: float) -> Budget | None:
     if slo is None:
         return None
     present_s = burn_rules(slo.window_s)[0].long_s

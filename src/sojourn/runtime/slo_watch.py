@@ -16,7 +16,7 @@ from sojourn.telemetry.events import PlatformEvents
 from sojourn.telemetry.history import History
 
 if TYPE_CHECKING:
-    from sojourn.runtime.service import FunctionService
+    from sojourn.runtime.lineage import Lineage
 
 _LOOK_EVERY_S: Final = 1.0
 
@@ -24,9 +24,10 @@ _T = TypeVar("_T")
 
 
 class Watched(Protocol):
-    """What is watched: the functions of a platform."""
+    """What is watched: the functions of a platform, by name; who asks to be told is told when one means another revision."""
 
-    services: dict[str, FunctionService]
+    lineages: dict[str, Lineage]
+    on_live_changed: list[Callable[[str], None]]
 
 
 class SLOWatch:
@@ -59,9 +60,10 @@ class SLOWatch:
         self.alerts = AlertBook(events, offset_s)
         self.objectives = ObjectiveBook()
         self.keeper = HistoryKeeper(
-            platform.services, self.alerts, self.objectives, events, offset_s, history, path, failure, clock
+            platform.lineages, self.alerts, self.objectives, events, offset_s, history, path, failure, clock
         )
-        self._platform = platform
+        self.lineages = platform.lineages
+        platform.on_live_changed.append(self.follow)
         self._clock = clock
         self._cell = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -70,9 +72,22 @@ class SLOWatch:
 
     async def load(self) -> None:
         """Take in what is kept of the functions; what cannot be read is told and left alone."""
-        for name, service in self._platform.services.items():
-            self.alerts.watch(name, service.manifest.settings.slo)
+        for name, lineage in self.lineages.items():
+            if lineage.live is not None:
+                self.alerts.watch(name, lineage.live.manifest.settings.slo)
         await self.keeper.load(self._clock())
+
+    def follow(self, name: str) -> None:
+        """A function's name means another revision from now on, or nothing any more: its objective is that one's."""
+        lineage = self.lineages.get(name)
+        live = None if lineage is None else lineage.live
+        if live is None:
+            self.alerts.forget(name)
+            return
+        slo = live.manifest.settings.slo
+        self.alerts.watch(name, slo)
+        self.objectives.watch(name, slo, self._clock() + self.offset_s, ())
+        self.keeper.recall(name)
 
     def start(self) -> None:
         """Look from now on, each second."""
@@ -96,10 +111,10 @@ class SLOWatch:
     def _look(self) -> None:
         self._arm()
         now_s = self._clock()
-        for name, service in self._platform.services.items():
-            overdue = service.dispatcher.overdue(now_s)
-            if service.meter.monitor.is_used or overdue or self.alerts.is_awake(name):
-                self.alerts.step(name, service.meter.monitor, now_s, overdue)
+        for name, lineage in self.lineages.items():
+            overdue = lineage.overdue(now_s)
+            if lineage.is_used or overdue or self.alerts.is_awake(name):
+                self.alerts.step(name, lineage, now_s, overdue)
         self.keeper.look(now_s)
         cell = self._cell_number(now_s)
         if cell > self._cell:
@@ -111,8 +126,8 @@ class SLOWatch:
 
     def _end_cell(self, now_s: float) -> None:
         """Ten seconds have passed: what they brought is written."""
-        for service in self._platform.services.values():
-            service.meter.monitor.begin_with_replicas(now_s)
+        for lineage in self.lineages.values():
+            lineage.begin_with_replicas(now_s)
         self.keeper.save(now_s)
 
     @staticmethod

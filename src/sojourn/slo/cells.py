@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from sojourn.slo.cause import CAUSES
 from sojourn.slo.histogram import LogHistogram
-from sojourn.slo.monitor import PackedCell
+from sojourn.slo.rows import PackedCell
 from sojourn.slo.status import HistoryCell, WindowQuantiles
 from sojourn.slo.tally import Tally, unpacked
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from math import inf
-from typing import Final, NamedTuple
-
-import msgspec
+from typing import Final
 
 from sojourn.slo.histogram import LogHistogram
-from sojourn.slo.series import Series
+from sojourn.slo.rows import PackedCell, Row
+from sojourn.slo.series import OpenCell, Series
 from sojourn.slo.tally import Counts, Tally, sum_counts, unpacked
 
 FINE_S: Final = 10
@@ -21,47 +20,6 @@ MINUTES_KEPT: Final = 3 * 24 * HOUR_S // MINUTE_S
 HOURS_KEPT: Final = 90 * 24
 RECENT_CELLS: Final = 6
 _WAITING_MAX: Final = {MINUTE_S: MINUTES_KEPT, HOUR_S: HOURS_KEPT}  # more of them would be too old to be kept
-
-
-class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """A minute or an hour of one revision, as it is kept: the whole of it, not what was added.
-
-    Saving a row twice changes nothing, so that nothing is ever counted twice.
-
-    Args:
-        revision: Whose requests it counts; or that, and a mark that keeps it apart from rows that could not be read.
-        cell_s: 60 or 3600.
-        starts_at_s: Its beginning, in seconds since the epoch, a multiple of `cell_s`.
-        packed: The counts (`Tally.pack`).
-    """
-
-    revision: str
-    cell_s: int
-    starts_at_s: int
-    packed: bytes
-
-
-class PackedCell(NamedTuple):
-    """A stretch of time with what was counted in it (`Tally.pack`).
-
-    `starts_at_s` is in seconds since the epoch, `length_s` in seconds: 10, 60 or 3600.
-    """
-
-    starts_at_s: int
-    length_s: int
-    packed: bytes
-
-
-class _Open:
-    """A minute or an hour under way, and the closed ones before it."""
-
-    __slots__ = ("changed", "number", "series", "tally")
-
-    def __init__(self, series: Series, number: int) -> None:
-        self.series = series
-        self.number = number
-        self.tally = Tally()
-        self.changed = False  # since it was last saved
 
 
 class Monitor:
@@ -98,7 +56,7 @@ class Monitor:
         self._replica_ms = 0  # of replica time, booked so far
         self._earlier: list[PackedCell] = []  # minutes that earlier processes counted, of the last six hours
         self._fine: Series | None = None  # made with the first traffic: a function never called costs nothing
-        self._open: tuple[_Open, ...] = ()
+        self._open: tuple[OpenCell, ...] = ()
         self._recent: deque[Tally] = deque(maxlen=RECENT_CELLS - 1)
         self._key = revision  # of the rows
         self._waiting: dict[int, dict[int, Row]] = {MINUTE_S: {}, HOUR_S: {}}  # closed and not saved, by begin
@@ -149,8 +107,8 @@ class Monitor:
         self._fine = Series(FINE_S, FINE_KEPT, keeps_packed=True)
         if not self._open:
             self._open = (
-                _Open(Series(MINUTE_S, MINUTES_KEPT), int(at_s // MINUTE_S)),
-                _Open(Series(HOUR_S, HOURS_KEPT), int(at_s // HOUR_S)),
+                OpenCell(Series(MINUTE_S, MINUTES_KEPT), int(at_s // MINUTE_S)),
+                OpenCell(Series(HOUR_S, HOURS_KEPT), int(at_s // HOUR_S)),
             )
 
     def _close(self, cell: Tally) -> None:
@@ -166,7 +124,7 @@ class Monitor:
             longer.tally.add(cell)
             longer.changed = True
 
-    def _move_to(self, longer: _Open, number: int) -> None:
+    def _move_to(self, longer: OpenCell, number: int) -> None:
         """Close a minute or an hour if another one has begun."""
         if number <= longer.number:
             return
@@ -278,7 +236,49 @@ class Monitor:
             cells.append(PackedCell(round(cell.starts_at_s + self._offset_s), FINE_S, cell.pack()))
         return cells
 
+    # ---- joining
+
+    def book_replicas(self, now_s: float) -> None:
+        """Count replica time until now, of replicas that will not be asked about again."""
+        self.begin_with_replicas(now_s)
+        if self._fine is not None:
+            self._booked(now_s)
+
+    def retire(self, now_s: float) -> list[Row]:
+        """Nothing more will be counted; the rows that are not saved, whole. It can be read on."""
+        self.begin_with_replicas(now_s)
+        if self._fine is None:
+            return []
+        self.finish(now_s)
+        self._replica_seconds = None
+        return self.unsaved()
+
+    def absorb(self, other: Monitor) -> None:
+        """Take over all that another one counted, both being retired: from now on this one tells it."""
+        if self._fine is None or other._fine is None:
+            if other._fine is not None:
+                for name in ("_began_at_s", "_earlier", "_fine", "_kept_from_s", "_open", "cell", "latency"):
+                    setattr(self, name, getattr(other, name))
+            return
+        self._fine.absorb(other._fine)
+        for longer, its in zip(self._open, other._open, strict=True):
+            longer.absorb(its)
+        self.latency.merge(other.latency)
+        self._earlier = sorted([*self._earlier, *other._earlier])
+        self._began_at_s = min(self._began_at_s, other._began_at_s)
+        self._kept_from_s = min(self._kept_from_s, other._kept_from_s)
+
     # ---- keeping
+
+    @property
+    def offset_s(self) -> float:
+        """What to add to monotonic seconds to get seconds since the epoch."""
+        return self._offset_s
+
+    @property
+    def key(self) -> str:
+        """What its rows are kept under."""
+        return self._key
 
     def load(self, rows: Iterable[Row], now_s: float, mark: str = "", *, is_whole: bool = True) -> int:
         """Take in what was kept of earlier runs; to be called before anything is counted.
@@ -389,6 +389,6 @@ class Monitor:
         self._close(cell)
         self.cell = Tally(now_s, cell.ends_at_s)
 
-    def _row(self, longer: _Open) -> Row:
+    def _row(self, longer: OpenCell) -> Row:
         cell_s = longer.series.cell_s
         return Row(revision=self._key, cell_s=cell_s, starts_at_s=longer.number * cell_s, packed=longer.tally.pack())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from heapq import merge
+from operator import itemgetter
 
 from sojourn.slo.cause import CAUSES
 from sojourn.slo.tally import Counts, Tally
@@ -51,17 +53,42 @@ class Series:
 
     def append(self, number: int, tally: Tally) -> None:
         """Add a closed cell, not older than the last."""
-        self._numbers.append(number)
-        self._total_before.append(self._total)
-        self._good_before.append(self._good)
-        self._total += tally.total
-        self._good += tally.good
         left_out = (tally.client_faults, tally.cancelled, tally.client_timeouts)
-        for column, count in zip(self._columns, (*left_out, *tally.causes), strict=True):
-            column.append(min(count, _COUNT_MAX))
+        self._add(number, tally.total, tally.good, (*left_out, *tally.causes))
         if self._packed is not None:
             self._packed.append(tally.pack())
         self._trim(number - self.kept)
+
+    def absorb(self, other: Series) -> None:
+        """Take over the cells of another series of the same length; cells of one number count together."""
+        cells = list(merge(self._cells(), other._cells(), key=itemgetter(0)))
+        for column in (self._numbers, self._total_before, self._good_before, *self._columns):
+            del column[:]
+        self._packed = None if self._packed is None else []
+        self._total = self._good = 0
+        for number, total, good, counts, packed in cells:
+            self._add(number, total, good, counts)
+            if self._packed is not None:
+                self._packed.append(packed)
+        if cells:
+            self._trim(cells[-1][0] - self.kept)
+
+    def _cells(self) -> Iterator[tuple[int, int, int, tuple[int, ...], bytes]]:
+        """All cells: number, total, good, the other counts, and the packed tally if it is kept."""
+        totals, goods = (*self._total_before, self._total), (*self._good_before, self._good)
+        for place, number in enumerate(self._numbers):
+            counts = tuple(column[place] for column in self._columns)
+            packed = b"" if self._packed is None else self._packed[place]
+            yield number, totals[place + 1] - totals[place], goods[place + 1] - goods[place], counts, packed
+
+    def _add(self, number: int, total: int, good: int, counts: Iterable[int]) -> None:
+        self._numbers.append(number)
+        self._total_before.append(self._total)
+        self._good_before.append(self._good)
+        self._total += total
+        self._good += good
+        for column, count in zip(self._columns, counts, strict=True):
+            column.append(min(count, _COUNT_MAX))
 
     def _trim(self, last_unwanted: int) -> None:
         """Forget cells up to a number, once there are enough of them to be worth it."""
@@ -98,3 +125,24 @@ class Series:
         if self._packed is not None:
             first = bisect_left(self._numbers, number)
             yield from zip(self._numbers[first:], self._packed[first:], strict=True)
+
+
+class OpenCell:
+    """A minute or an hour under way, and the closed ones before it."""
+
+    __slots__ = ("changed", "number", "series", "tally")
+
+    def __init__(self, series: Series, number: int) -> None:
+        self.series = series
+        self.number = number
+        self.tally = Tally()
+        self.changed = False  # since it was last saved
+
+    def absorb(self, other: OpenCell) -> None:
+        """Take over what another one counted; both count as closed."""
+        for each in (self, other):
+            if not each.tally.is_empty:
+                each.series.append(each.number, each.tally)
+                each.tally = Tally()
+        self.series.absorb(other.series)
+        self.number = max(self.number, other.number)

@@ -219,7 +219,7 @@ def _objectives(snapshots: list[FunctionSnapshot]) -> Iterator[Metric]:
     )
     for snapshot in snapshots:
         labels, slo = _labels(snapshot), snapshot.slo
-        if slo is None:
+        if slo is None or not snapshot.is_live:
             continue
         objective.add_metric(labels, slo.objective)
         latency.add_metric(labels, slo.latency_s)

@@ -16,7 +16,8 @@ from typing import Any, Final
 import msgspec
 
 from sojourn.slo.alert import AlertState
-from sojourn.slo.monitor import HOUR_S, HOURS_KEPT, MINUTE_S, MINUTES_KEPT, Row
+from sojourn.slo.monitor import HOUR_S, HOURS_KEPT, MINUTE_S, MINUTES_KEPT
+from sojourn.slo.rows import Row
 from sojourn.telemetry.history_file import HistoryError as HistoryError  # noqa: PLC0414 (whoever uses it catches it)
 from sojourn.telemetry.history_file import copied, is_damage, opened
 

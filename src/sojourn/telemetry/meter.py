@@ -71,6 +71,23 @@ class Exemplar(msgspec.Struct, frozen=True):
     at_s: float
 
 
+class ArmCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a revision has counted since it was launched, for a verdict on it; exact, and only ever growing.
+
+    Args:
+        total: Requests that ended and count: those that were served and those that failed by the platform's or the
+            function's making. Faults of clients are left out.
+        bad: Those of them that were late or failed; without an objective none is late.
+        failed: Those of the bad that were not served.
+        latency_s: Of those served.
+    """
+
+    total: int = 0
+    bad: int = 0
+    failed: int = 0
+    latency_s: Quantiles = Quantiles()
+
+
 class MeterSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """All counters of one function at one instant; they only ever grow.
 
@@ -117,6 +134,7 @@ class FunctionMeter:
         "_duration_sum_s",
         "_edges_s",
         "_exemplars",
+        "_failed",
         "_offset_s",
         "_queue_wait_counts",
         "_queue_wait_sum_s",
@@ -149,6 +167,7 @@ class FunctionMeter:
         self.slo_good = 0
         self.slo_events = 0
         self._bad_by_cause = [0] * len(CAUSES)
+        self._failed = 0  # that count against an objective, or would
         self._offset_s = offset_s
         self._exemplars: dict[int, tuple[float, str, TraceContext | None, float]] = {}  # by bucket of latency
         self._edges_s = tuple(edges_s)
@@ -233,6 +252,7 @@ class FunctionMeter:
         """
         self._requests[outcome] += 1
         cell = self.monitor.current(now_s)
+        self._failed += cause is not None
         if cause is None:
             if outcome is _CANCELLED:
                 cell.cancelled += 1
@@ -311,6 +331,13 @@ class FunctionMeter:
             latency_s=_quantiles(latency),
             batch_size_mean=sum(cell.batched_items for cell in cells) / batches if batches else None,
         )
+
+    def arm_counts(self) -> ArmCounts:
+        """What it counted since it was made, as a verdict needs it."""
+        total, bad = self.slo_events, self.slo_events - self.slo_good
+        if not self.has_objective:
+            total, bad = self._requests[_SERVED] + self._failed, self._failed
+        return ArmCounts(total=total, bad=bad, failed=self._failed, latency_s=self.latency_since_start())
 
     def latency_since_start(self) -> Quantiles:
         """Latency of all served requests since the first."""

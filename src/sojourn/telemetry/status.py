@@ -46,6 +46,8 @@ class FunctionSnapshot(msgspec.Struct, frozen=True, kw_only=True):
         scaling_decisions: Changes of the wanted number of replicas since start, by cause.
         slo: How its objective stands; None without one.
         latency_cells: Packed tallies of the last five minutes, for quantiles.
+        is_live: Whether its function's name means this revision: then what is told of the objective, the alerts and the
+            scaling decisions is of the function, over all its revisions.
     """
 
     meter: MeterSnapshot
@@ -56,6 +58,7 @@ class FunctionSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     scaling_decisions: dict[str, int] = {}
     slo: ObjectiveSnapshot | None = None
     latency_cells: list[bytes] = []
+    is_live: bool = True
 
 
 class LastScaling(msgspec.Struct, frozen=True, kw_only=True):

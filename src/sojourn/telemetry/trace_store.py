@@ -109,6 +109,13 @@ class TraceStore:
         kept.append(request)
         self._by_id[request.request_id] = request
 
+    def forget(self, function: str) -> None:
+        """Drop the requests of a function that is gone."""
+        for kept in self._by_function.pop(function, {}).values():
+            for request in kept:
+                if self._by_id.get(request.request_id) is request:
+                    del self._by_id[request.request_id]
+
     def find(self, request_id: str) -> KeptRequest | None:
         """The latest request of this id, if it was kept and has not gone yet."""
         return self._by_id.get(request_id)

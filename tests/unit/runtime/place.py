@@ -9,6 +9,7 @@ from desk import Desk
 from sojourn.domain.objective import SLO
 from sojourn.domain.request import Outcome
 from sojourn.runtime.insight import Insight
+from sojourn.runtime.lineage import Lineage
 from sojourn.runtime.slo_watch import SLOWatch
 from sojourn.slo.cause import Cause
 from sojourn.slo.monitor import Monitor
@@ -27,7 +28,8 @@ class Place:
     def __init__(self, directory=None, slo=HOURLY, wall_s=WALL_S, replicas=1):
         self.now_s = 1000.0
         self.desk = Desk(replicas, queue=1000, slo=slo, now_s=self.now_s)
-        self.services = {"f": self.desk.service}
+        self.lineages = {"f": Lineage(self.desk.service)}
+        self.on_live_changed = []
         self.meter = self.desk.meter
         path = None if directory is None else directory / FILE_NAME
         self.history, why_not = (None, "") if path is None else open_history(path, wall_s)
@@ -37,7 +39,7 @@ class Place:
         self.offset_s = start_s - self.now_s
         self.meter.monitor = Monitor("r", self.offset_s, self.replica_seconds)
         self.watch = SLOWatch(self, self.events, self.offset_s, self.history, why_not, lambda: self.now_s, path)
-        self.insight = Insight(self.services, self.watch, TraceStore(), self.events.ring, clock=lambda: self.now_s)
+        self.insight = Insight(self.watch, TraceStore(), self.events.ring, clock=lambda: self.now_s)
 
     def replica_seconds(self, until_s):
         """As many replicas as the story has, from when until when it says."""

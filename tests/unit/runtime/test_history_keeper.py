@@ -15,6 +15,7 @@ from desk import Desk, on_a_loop
 from place import WALL_S, Place
 
 from sojourn.domain.objective import SLO
+from sojourn.runtime.lineage import Lineage
 from sojourn.runtime.slo_view import GAPS_TOLD_MAX, gaps_between
 from sojourn.slo.alert import AlertState
 from sojourn.slo.monitor import FINE_S, HOUR_S, Monitor
@@ -33,13 +34,13 @@ class TwoPlaces(Place):
         super().__init__(*args, **options)
         other = Desk(slo=MONTHLY, now_s=self.now_s)
         other.meter.monitor = Monitor("r", self.offset_s)
-        self.services["g"] = other.service
+        self.lineages["g"] = Lineage(other.service)
 
     def serve_both(self, count):
         """So many good requests of each."""
-        for service in self.services.values():
+        for lineage in self.lineages.values():
             for _ in range(count):
-                service.meter.served(0.01, 0.0, self.now_s)
+                lineage.live.meter.served(0.01, 0.0, self.now_s)
 
 
 def change(directory, statement, *values):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sojourn.slo.cells import merged_cells, quantiles_since
-from sojourn.slo.monitor import PackedCell
+from sojourn.slo.rows import PackedCell
 from sojourn.slo.tally import Tally
 
 

@@ -9,7 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sojourn.slo.cause import CAUSES
-from sojourn.slo.monitor import FINE_KEPT, FINE_S, HOUR_S, MINUTE_S, MINUTES_KEPT, Monitor, Row
+from sojourn.slo.monitor import FINE_KEPT, FINE_S, HOUR_S, MINUTE_S, MINUTES_KEPT, Monitor
+from sojourn.slo.rows import Row
 from sojourn.slo.tally import Tally, unpacked
 
 OFFSET_S = 1_800_000_003.7  # monotonic 0 falls into the middle of a cell

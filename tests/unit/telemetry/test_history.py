@@ -7,7 +7,8 @@ import sqlite3
 import pytest
 
 from sojourn.slo.alert import AlertState
-from sojourn.slo.monitor import HOUR_S, MINUTE_S, Row
+from sojourn.slo.monitor import HOUR_S, MINUTE_S
+from sojourn.slo.rows import Row
 from sojourn.slo.tally import Tally, unpacked
 from sojourn.telemetry.history import FILE_NAME, RUNS_KEPT, History, HistoryError, KeptAlert, KeptObjective
 from sojourn.telemetry.history_file import VERSION
