@@ -42,6 +42,7 @@ _COMMANDS = {
     "simulate": ("sojourn.cli.simulate:simulate", "Try a function in virtual time: any traffic, policies and pool."),
     "compare": ("sojourn.cli.compare:compare", "Compare policies on the same traffic, with evidence and limits."),
     "plan": ("sojourn.cli.plan:plan", "Find the smallest pool, or the most traffic a pool carries."),
+    "state": ("sojourn.cli.state:state", "Back up, restore and check what outlives a server."),
     "demo": ("sojourn.cli.demo:demo", "See a real model hold its objective through a burst."),
     "completion": ("sojourn.cli.completion:completion", "Let a shell complete commands and functions."),
     "doctor": ("sojourn.cli.doctor:doctor", "Check this machine for what a server needs."),

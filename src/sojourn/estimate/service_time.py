@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from math import inf, log, sqrt
+from math import inf, isfinite, log, sqrt
+
+import msgspec
 
 _FORGETTING = 0.99  # weight of the past per batch: about a hundred batches are remembered
 _RATIOS_KEPT = 200
@@ -24,6 +26,37 @@ _AFTER_DRIFT_SAMPLES = 10
 _AFTER_DRIFT_FEW = 30  # of more ratios the largest is no p95
 _REFIT_EVERY = 32
 _REFIT_AFTER_S = 0.25
+_SIZES_TOLD = 64
+
+
+class ServiceTimeFit(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model has learnt, as plain data: where the next one begins.
+
+    Durations in seconds; of batch sizes with samples of their own the 64 seen last.
+
+    Args:
+        alpha_s: Per item.
+        beta_s: Per batch.
+        samples: Batches seen, >= 0.
+        largest_seen: Largest of them, >= 0.
+        sums: The weighted sums the line comes from.
+        ratios: Measured to fitted times, oldest first.
+        by_size: Of each such size: the size, how long ago it was seen last, and its durations, oldest first.
+    """
+
+    alpha_s: float
+    beta_s: float
+    samples: int
+    largest_seen: int
+    sums: tuple[float, float, float, float, float]
+    ratios: list[float]
+    by_size: list[tuple[int, float, list[float]]] = []
+
+    def __post_init__(self) -> None:
+        numbers = [self.alpha_s, self.beta_s, *self.sums, *self.ratios]
+        numbers += [value for _, age_s, durations_s in self.by_size for value in (age_s, *durations_s)]
+        if not all(isfinite(number) and number >= 0 for number in numbers) or min(self.samples, self.largest_seen) < 0:
+            raise ValueError("service times must be numbers >= 0")
 
 
 class ServiceTimeModel:
@@ -87,6 +120,50 @@ class ServiceTimeModel:
         self._cautious_until_s = -inf
         self._since_fit = 0
         self._fit_at_s = -inf
+
+    @classmethod
+    def resumed(cls, fit: ServiceTimeFit, largest_batch: int, now_s: float, away_s: float = 0.0) -> ServiceTimeModel:
+        """A model that begins where another ended.
+
+        Args:
+            fit: What that one had learnt.
+            largest_batch: As for a new one.
+            now_s: The present instant.
+            away_s: Seconds since `fit` was told, >= 0: samples of single sizes grow stale meanwhile, the line does not.
+        """
+        model = cls(largest_batch)
+        if not fit.samples or fit.sums[0] <= 0:
+            return model
+        model.alpha_s, model.beta_s = fit.alpha_s, fit.beta_s
+        model.samples = fit.samples
+        model.largest_seen = min(fit.largest_seen, largest_batch)
+        model._sums = fit.sums
+        model._ratios.extend(fit.ratios)
+        for size, age_s, durations_s in fit.by_size:
+            if 1 <= size <= largest_batch and age_s + away_s <= _SIZE_KEPT_S and durations_s:
+                model._by_size[size] = deque(durations_s, maxlen=_SIZE_SAMPLES_KEPT)
+                model._by_size_at_s[size] = now_s - age_s - away_s
+        model._tabulate(now_s)
+        return model
+
+    def fit(self, now_s: float) -> ServiceTimeFit:
+        """What it has learnt until `now_s`, for `resumed`."""
+        latest = sorted(
+            (now_s - at_s, size) for size, at_s in self._by_size_at_s.items() if not self._is_stale(size, now_s)
+        )
+        return ServiceTimeFit(
+            alpha_s=self.alpha_s,
+            beta_s=self.beta_s,
+            samples=self.samples,
+            largest_seen=self.largest_seen,
+            sums=self._sums,
+            ratios=list(self._ratios),
+            by_size=[
+                (size, max(age_s, 0.0), list(self._by_size[size]))
+                for age_s, size in latest[:_SIZES_TOLD]
+                if size in self._by_size
+            ],
+        )
 
     @property
     def is_known(self) -> bool:
