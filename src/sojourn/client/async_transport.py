@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import ssl
 from collections.abc import Callable
 from typing import Final
@@ -87,7 +88,7 @@ class AsyncTransport:
             raise ConfigurationError("this client is closed; make another one")
         while self._idle:
             connection = self._idle.pop()
-            if self._clock() - connection.used_at_s < self._idle_s and connection.is_reusable:
+            if self._clock() - connection.used_at_s < self._idle_s and connection.is_reusable and connection.is_quiet():
                 return connection
             connection.close()
         within_s = min(self._connect_timeout_s, deadline_at_s - self._clock())
@@ -121,11 +122,16 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._answer: asyncio.Future[Answer] | None = None
         self._is_over = False
+        self._poll: select.poll | None = None
         self.used_at_s = 0.0
 
     @property
     def is_reusable(self) -> bool:
         return not self._is_over and self._answer is None and self.is_sent and self._talk.is_reusable
+
+    def is_quiet(self) -> bool:
+        """Whether nothing came that the loop has not read yet: the server would only have ended it."""
+        return self._poll is not None and not self._poll.poll(0)
 
     @property
     def is_sent(self) -> bool:
@@ -155,6 +161,8 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._poll = select.poll()
+        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         if self._answer is None:  # nobody asked
