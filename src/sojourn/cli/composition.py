@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import tempfile
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sojourn.config.settings import ServerSettings
+from sojourn.config.state_dir import RUN_NAME
 from sojourn.control.server import AdminServer
 from sojourn.core.admission import QueueBounds
 from sojourn.domain.function import FunctionManifest
@@ -18,8 +20,12 @@ from sojourn.errors import ConfigurationError, StartError
 from sojourn.gateway.limits import Limits
 from sojourn.gateway.routes import Routes
 from sojourn.gateway.server import Gateway
+from sojourn.launcher.in_force import mechanisms, off_in_words
+from sojourn.launcher.isolation import Isolation, IsolationSettings
 from sojourn.launcher.local import LocalLauncher
 from sojourn.launcher.machine import machine_resources
+from sojourn.launcher.scratch import ScratchSpace
+from sojourn.replica.confine import be_opaque
 from sojourn.runtime.insight import Insight
 from sojourn.runtime.output import ReplicaOutput
 from sojourn.runtime.platform import Platform
@@ -28,6 +34,7 @@ from sojourn.runtime.watchdog import StallWatchdog
 from sojourn.telemetry.events import PlatformEvents
 from sojourn.telemetry.history import FILE_NAME, History, open_history
 from sojourn.telemetry.log import EventLog
+from sojourn.telemetry.log_files import DIRECTORY, LogFiles
 
 # A Unix socket's name holds 108 bytes; the file's own name needs some of them.
 _SOCKET_DIR_BYTES_MAX = 88
@@ -67,10 +74,12 @@ class Server:
         watchdog = StallWatchdog(self.events, settings.stall_s)
         self._closers.callback(watchdog.stop)
         watchdog.start()
-        output = ReplicaOutput(log)
+        self.log_files = self._open_log_files()
+        output = ReplicaOutput(log, files=self.log_files)
         bounds = QueueBounds(requests=settings.queue_requests, bytes=settings.queue_bytes)
         run_dir = self._closers.enter_context(run_directory(self._state_dir))
-        launcher = LocalLauncher(output.record, log, settings.fork_server_idle_s)
+        self.isolation = isolation = self._isolate()
+        launcher = LocalLauncher(output.record, log, settings.fork_server_idle_s, isolation)
         history_path = self._state_dir / FILE_NAME if self._keeps_history else None
         history, why_not, offset_s = _open_history(history_path)
         self._platform = platform = Platform(
@@ -118,6 +127,50 @@ class Server:
             raise StartError("\n".join(f"function {name!r} cannot start: {cause}" for name, cause in failures.items()))
         self._is_open = True
 
+    def _open_log_files(self) -> LogFiles | None:
+        """The files of what replicas print; none for a state directory that goes with the server."""
+        settings, loop = self._settings, asyncio.get_running_loop()
+        if not settings.replica_log_files or not self._keeps_history:
+            return None
+
+        def told(fault: str) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(self._log_files_faulty, fault)
+
+        directory = self._state_dir / DIRECTORY
+        files = LogFiles(directory, settings.replica_log_bytes, settings.replica_log_files, told)
+        self._closers.push_async_callback(asyncio.to_thread, files.close)
+        return files
+
+    def _log_files_faulty(self, fault: str) -> None:
+        if fault:
+            remedy = f"lines are lost until {self._state_dir / DIRECTORY} can be written; serving goes on"
+            self.events.warning("replica_logs.failed", cause=fault, remedy=remedy)
+        else:
+            self.events.info("replica_logs.recovered")
+
+    def _isolate(self) -> Isolation:
+        """How replicas are kept apart, told in one line."""
+        settings, run_dir = self._settings, self._state_dir / RUN_NAME
+        wanted = IsolationSettings(**{name: getattr(settings, name) for name in IsolationSettings.__struct_fields__})
+        try:
+            run_dir.mkdir(mode=0o700, exist_ok=True)
+            scratch = ScratchSpace(run_dir)
+        except OSError as error:
+            raise StartError(
+                f"no private directories for replicas can be made in {run_dir}: {error.strerror}; "
+                "make room there, or choose another --state-dir"
+            ) from error
+        isolation = Isolation(wanted, self._state_dir, scratch)
+        self._closers.push_async_callback(asyncio.to_thread, isolation.close)
+        if not isolation.uses_landlock:
+            with contextlib.suppress(OSError):
+                be_opaque()
+        found = mechanisms(isolation)
+        on = ", ".join(mechanism.name for mechanism in found if mechanism.is_on)
+        self.events.info("isolation.in_force", on=on, off=off_in_words(found))
+        return isolation
+
     def _refusals(self) -> dict[str, int]:
         return dict(self._gateway.refused) if self._gateway is not None else {}
 
@@ -156,7 +209,7 @@ def _open_history(path: Path | None) -> tuple[History | None, str, float]:
 @contextlib.contextmanager
 def run_directory(state_dir: Path) -> Iterator[Path]:
     """A private directory for the replicas' socket, under the state directory if socket names may be that long."""
-    path = state_dir / "run"
+    path = state_dir / RUN_NAME
     if len(os.fsencode(path)) <= _SOCKET_DIR_BYTES_MAX:
         path.mkdir(mode=0o700, exist_ok=True)
         path.chmod(0o700)
@@ -167,7 +220,11 @@ def run_directory(state_dir: Path) -> Iterator[Path]:
                 path.rmdir()
         return
     with tempfile.TemporaryDirectory(prefix="sojourn-") as elsewhere:
-        yield Path(elsewhere)
+        try:
+            yield Path(elsewhere)
+        finally:
+            with contextlib.suppress(OSError):
+                path.rmdir()
 
 
 def _capacity(settings: ServerSettings) -> Resources:

@@ -21,6 +21,8 @@ from sojourn.cli.http_call import call
 from sojourn.config.load import load_settings
 from sojourn.config.settings import ServerSettings
 from sojourn.errors import ClientError, ConfigurationError
+from sojourn.launcher.in_force import NOT_ISOLATED, mechanisms
+from sojourn.launcher.isolation import Isolation, IsolationSettings
 
 _PACKAGES = ("click", "httptools", "msgspec", "prometheus_client", "rich", "starlette", "uvicorn", "uvloop")
 _PYTHON_MIN = (3, 11)
@@ -49,6 +51,7 @@ def examine(environment: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("settings", "ok", "readable")
         yield _asked(lambda: _state_dir(settings.state_dir))
     yield _asked(lambda: _descriptors(settings.connections))
+    yield from _isolation(settings)
     yield _asked(lambda: _port("inference port", settings.host, settings.port, "--port", "/livez"))
     yield _asked(lambda: _port("admin port", settings.admin_host, settings.admin_port, "--admin-port", "/healthz"))
 
@@ -180,6 +183,18 @@ def _state_dir(path: Path) -> Finding:
             return Finding("state directory", "fail", f"{path} can be written by others", f"chmod go-w {path}")
         return Finding("state directory", "ok", f"{path}")
     return Finding("state directory", "ok", f"{path} (will be made)")
+
+
+def _isolation(settings: ServerSettings) -> Iterator[Finding]:
+    """What would keep replicas apart, and what nothing does."""
+    wanted = IsolationSettings(**{name: getattr(settings, name) for name in IsolationSettings.__struct_fields__})
+    for mechanism in mechanisms(Isolation(wanted, settings.state_dir)):
+        verdict, state = ("ok", "on") if mechanism.is_on else ("warn", "off")
+        yield Finding(f"replicas: {mechanism.name}", verdict, f"{state}: {mechanism.found}", mechanism.remedy)
+    most = settings.replica_log_files * settings.replica_log_bytes / 1024**2
+    kept = f"on: at most {most:.6g} MiB per function" if most else "off: switched off"
+    yield Finding("replicas: log files", "ok" if most else "warn", kept, "" if most else "--replica-log-files")
+    yield Finding("replicas: not isolated", "ok", NOT_ISOLATED)
 
 
 def _is_sojourn(host: str, port: int, health_path: str) -> bool:

@@ -21,6 +21,7 @@ from sojourn.domain.objective import SLO
 
 KIB = 1024
 MIB = 1024**2
+GIB = 1024**3
 DEFAULT_PORT = 8080
 DEFAULT_ADMIN_PORT = 8081
 
@@ -92,6 +93,14 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     gpus: int | None = None
     memory: int | None = None
     fork_server_idle_s: float = 300.0
+    replica_memory_limit: Literal["claim", "off"] = "claim"
+    replica_memory_headroom: int = 512 * MIB
+    replica_open_files: int = 4096
+    replica_processes: int = 2048
+    replica_file_bytes: int = 32 * GIB
+    replica_landlock: Literal["auto", "always", "off"] = "auto"
+    replica_log_bytes: int = 8 * MIB
+    replica_log_files: int = 4
     drain_s: float = 30.0
     stall_s: float = 1.0
     journal_steps: int = 1024
@@ -138,6 +147,30 @@ SETTINGS: dict[str, Setting] = {
         0.001,
         86_400,
     ),
+    "replica_memory_limit": Setting(
+        "Whether a replica may ask for no more memory than its function's `memory` and the headroom.",
+        read_text,
+        choices=("claim", "off"),
+    ),
+    "replica_memory_headroom": Setting("What a replica may ask for beyond the function's `memory`.", read_size, 0),
+    "replica_open_files": Setting(
+        "Most files and sockets a replica may have open; 0: as the server.", read_count, 0, 10_000_000
+    ),
+    "replica_processes": Setting(
+        "Processes and threads that may be added to those of the server's user; 0: any number. Void for root.",
+        read_count,
+        0,
+        10_000_000,
+    ),
+    "replica_file_bytes": Setting("Longest file a replica may write; 0: any length.", read_size, 0),
+    "replica_landlock": Setting(
+        "Whether replicas are kept from the state directory and from other processes: off, always, or (auto) not from "
+        "the state directory where it lies below a place that a served file may want to write to.",
+        read_text,
+        choices=("auto", "always", "off"),
+    ),
+    "replica_log_bytes": Setting("Length at which a log file of what replicas print is rotated.", read_size, 4 * KIB),
+    "replica_log_files": Setting("Log files kept per function, the one in use included; 0: none.", read_count, 0, 1000),
     "drain_s": Setting("Time for admitted requests to end when the server stops.", read_duration_s, 0, 86_400),
     "stall_s": Setting("Standstill of the event loop that is logged.", read_duration_s, 0.05, 3600),
     "journal_steps": Setting(

@@ -9,10 +9,11 @@ import re
 import stat
 from pathlib import Path
 
+from sojourn.config.leftovers import set_aside, sweep_scratch
 from sojourn.errors import StartError
 
 LOCK_NAME = "server.lock"
-RUN_NAME = "run"  # holds sockets of a running server, nothing that outlives it
+RUN_NAME = "run"  # holds sockets and replicas' private directories, nothing that outlives the server
 _PASSING = re.compile(r"any-([1-9][0-9]{0,9})")
 
 
@@ -121,6 +122,9 @@ def _remove_abandoned(path: Path) -> bool:
     try:
         fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         run = path / RUN_NAME
+        if run.is_dir() and not run.is_symlink():
+            set_aside(run)
+            sweep_scratch(run)
         sockets = list(run.iterdir()) if run.is_dir() and not run.is_symlink() else []
         is_ours = {inner.name for inner in path.iterdir()} <= {LOCK_NAME, RUN_NAME}
         if not is_ours or not all(inner.is_socket() for inner in sockets):

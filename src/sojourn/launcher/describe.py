@@ -11,8 +11,10 @@ import msgspec
 
 from sojourn.domain.function import FunctionManifest
 from sojourn.errors import TargetError
+from sojourn.launcher.isolation import Isolation
 from sojourn.launcher.process import Process, allowed_environment, spawn
 from sojourn.launcher.session_guard import SessionGuard
+from sojourn.wire.spec import Confinement
 
 ANSWER_BYTES_MAX = 16 * 2**20
 _LINES_KEPT = 20
@@ -22,12 +24,15 @@ class _Refusal(msgspec.Struct):
     error: str
 
 
-async def describe(target: str, timeout_s: float = 60.0) -> list[FunctionManifest]:
+async def describe(
+    target: str, timeout_s: float = 60.0, confinement: Confinement | None = None
+) -> list[FunctionManifest]:
     """Functions of a target (`app.py` or `pkg.module`), described by a short-lived process.
 
     Args:
         target: File or module; relative to the working directory.
         timeout_s: How long its import may take, in seconds.
+        confinement: Limits of that process (`Isolation.of_import`); None: those of a file of the operator's own.
 
     Raises:
         TargetError: It is missing, cannot be imported, declares nothing, or took too long.
@@ -36,7 +41,8 @@ async def describe(target: str, timeout_s: float = 60.0) -> list[FunctionManifes
     lines: deque[str] = deque(maxlen=_LINES_KEPT)  # the last ones, for when it dies without a word
     answer_fd = os.memfd_create("sojourn-manifest", os.MFD_CLOEXEC)
     with os.fdopen(answer_fd, "rb") as answer, contextlib.closing(SessionGuard()) as guard:
-        process = _start(target, answer_fd, guard, lines, ended)
+        limits = Isolation().of_import() if confinement is None else confinement
+        process = _start(target, limits, answer_fd, guard, lines, ended)
         try:
             async with asyncio.timeout(timeout_s):
                 cause = await asyncio.shield(ended)
@@ -53,8 +59,16 @@ async def describe(target: str, timeout_s: float = 60.0) -> list[FunctionManifes
     return _read(target, content, cause, lines)
 
 
-def _start(target: str, answer_fd: int, guard: SessionGuard, lines: deque[str], ended: asyncio.Future[str]) -> Process:
-    arguments = ["-m", "sojourn.replica.describe", "--fd", str(answer_fd), "--parent", str(os.getpid()), "--", target]
+def _start(
+    target: str,
+    confinement: Confinement,
+    answer_fd: int,
+    guard: SessionGuard,
+    lines: deque[str],
+    ended: asyncio.Future[str],
+) -> Process:
+    arguments = ["-m", "sojourn.replica.describe", "--fd", str(answer_fd), "--parent", str(os.getpid())]
+    arguments += ["--confinement", msgspec.json.encode(confinement).decode(), "--", target]
     try:
         child = spawn(arguments, environment=allowed_environment(os.environ), standard_input=b"", pass_fds=[answer_fd])
         return Process(child, guard=guard, on_line=lambda _stream, line: lines.append(line), on_exit=ended.set_result)

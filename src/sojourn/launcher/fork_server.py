@@ -14,7 +14,7 @@ from sojourn.domain.function import FunctionManifest
 from sojourn.launcher.forking import Forking
 from sojourn.launcher.process import Child, Process, spawn
 from sojourn.launcher.session_guard import SessionGuard
-from sojourn.wire.spec import ForkServerSpec, Prepared
+from sojourn.wire.spec import Confinement, ForkServerSpec, Prepared
 
 _PREPARED_BYTES_MAX = 64 * 1024
 
@@ -26,6 +26,7 @@ class ForkServer:
 
     Args:
         manifest: The function.
+        confinement: Its limits, which its replicas inherit.
         environment: All the variables it and its replicas get.
         guard: Kills its process group should this process be killed.
         on_line: Called on the loop with (stream, line) for what is printed while it imports.
@@ -39,6 +40,7 @@ class ForkServer:
     def __init__(
         self,
         manifest: FunctionManifest,
+        confinement: Confinement,
         *,
         environment: Mapping[str, str],
         guard: SessionGuard,
@@ -53,7 +55,9 @@ class ForkServer:
         self._waiting: list[Forking] = []
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.setblocking(False)
-        told = ForkServerSpec(manifest=manifest, launcher_pid=os.getpid(), control_fd=theirs.fileno())
+        told = ForkServerSpec(
+            manifest=manifest, launcher_pid=os.getpid(), control_fd=theirs.fileno(), confinement=confinement
+        )
         try:
             with theirs:
                 child = spawn(

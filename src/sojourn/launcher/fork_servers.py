@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from sojourn.domain.function import FunctionManifest
 from sojourn.launcher.fork_server import ForkServer
 from sojourn.launcher.forking import Forking
+from sojourn.launcher.isolation import Isolation
 from sojourn.launcher.session_guard import SessionGuard
 from sojourn.telemetry.log import EventLog
-from sojourn.wire.spec import Prepared, ReplicaSpec
+from sojourn.wire.spec import Confinement, Prepared, ReplicaSpec
 
 IDLE_S = 300.0
 FORK_SERVER_ID = 0  # what it prints while it imports comes under this number; replicas count from 1
@@ -38,17 +39,25 @@ class ForkServers:
         guard: Kills their process groups should this process be killed.
         on_output: Called on the loop with (function, 0, stream, line) for what they print while they import.
         event_log: Told of them; None for nobody.
+        isolation: How they are kept apart.
         idle_s: How long one stays when its revision has no replicas, in seconds, > 0. It keeps what was imported
             in memory.
     """
 
     def __init__(
-        self, guard: SessionGuard, on_output: OnOutput, event_log: EventLog | None, idle_s: float = IDLE_S
+        self,
+        guard: SessionGuard,
+        on_output: OnOutput,
+        event_log: EventLog | None,
+        isolation: Isolation,
+        idle_s: float = IDLE_S,
     ) -> None:
         self._guard = guard
         self._on_output = on_output
         self._log = event_log
+        self._isolation = isolation
         self._idle_s = idle_s
+        self._count = 0
         self._servers: dict[Revision, ForkServer] = {}  # those that take requests
         self._living: set[ForkServer] = set()  # these, and those that are about to end
         self._users: dict[Revision, int] = {}  # replicas that have not ended
@@ -126,11 +135,16 @@ class ForkServers:
             self._prepared(revision, function, server, result)
 
         def ended(cause: str) -> None:
+            self._isolation.ended(confinement)
             self._ended(revision, function, server, cause)
 
+        self._count += 1
+        confinement = Confinement()
         try:
+            confinement = self._isolation.confinement(spec.manifest, f"f{self._count}")
             server = ForkServer(
                 spec.manifest,
+                confinement,
                 environment=environment,
                 guard=self._guard,
                 on_line=lambda stream, text: self._on_output(function, FORK_SERVER_ID, stream, text),
@@ -138,6 +152,7 @@ class ForkServers:
                 on_exit=ended,
             )
         except OSError as error:
+            self._isolation.ended(confinement)
             self._warn("fork_server.not_started", function, f"could not be started: {error.strerror}")
             return None
         self._servers[revision] = server

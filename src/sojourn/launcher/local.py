@@ -6,8 +6,11 @@ import asyncio
 import os
 from collections.abc import Callable
 
+from msgspec import structs
+
 from sojourn.domain.function import FunctionManifest
 from sojourn.launcher.fork_servers import IDLE_S, ForkServers, OnOutput
+from sojourn.launcher.isolation import Isolation
 from sojourn.launcher.local_replica import LocalReplica
 from sojourn.launcher.memory import memory_bytes
 from sojourn.launcher.process import allowed_environment
@@ -27,15 +30,21 @@ class LocalLauncher:
             what replicas print; must not block. Id 0 is the function's fork server.
         event_log: Told of fork servers, and why a function has none; None for nobody.
         fork_server_idle_s: How long a fork server stays when its revision has no replicas, in seconds, > 0.
+        isolation: How replicas are kept apart; None: limits by default, and no directories of their own.
     """
 
     def __init__(
-        self, on_output: OnOutput, event_log: EventLog | None = None, fork_server_idle_s: float = IDLE_S
+        self,
+        on_output: OnOutput,
+        event_log: EventLog | None = None,
+        fork_server_idle_s: float = IDLE_S,
+        isolation: Isolation | None = None,
     ) -> None:
         self._on_output = on_output
         self._replicas: dict[int, LocalReplica] = {}
         self._guard = SessionGuard()
-        self._fork_servers = ForkServers(self._guard, on_output, event_log, fork_server_idle_s)
+        self._isolation = isolation or Isolation()
+        self._fork_servers = ForkServers(self._guard, on_output, event_log, self._isolation, fork_server_idle_s)
         self._all_gone = asyncio.Event()
         self._closed = False
 
@@ -45,19 +54,26 @@ class LocalLauncher:
         A process that cannot even be started ends in the same way, with the reason as its cause.
         """
         replica_id, function = spec.replica_id, spec.manifest.name
+        loop = asyncio.get_running_loop()
         if self._closed:
-            loop = asyncio.get_running_loop()
             loop.call_soon(on_exit, replica_id, "not started: the launcher is closed")
+            return
+        try:
+            confinement = self._isolation.confinement(spec.manifest, str(replica_id))
+        except OSError as error:
+            cause = f"could not be started: no private directory can be made for it: {error.strerror}"
+            loop.call_soon(on_exit, replica_id, cause)
             return
 
         def ended(cause: str) -> None:
+            self._isolation.ended(confinement)
             del self._replicas[replica_id]
             if not self._replicas:
                 self._all_gone.set()
-            on_exit(replica_id, cause)
+            on_exit(replica_id, self._isolation.explained(cause, confinement))
 
         replica = self._replicas[replica_id] = LocalReplica(
-            spec,
+            structs.replace(spec, confinement=confinement),
             allowed_environment(os.environ) | spec.environment,
             self._guard,
             self._fork_servers,
@@ -105,3 +121,4 @@ class LocalLauncher:
             await self._all_gone.wait()
         await self._fork_servers.close()
         self._guard.close()
+        await asyncio.to_thread(self._isolation.close)

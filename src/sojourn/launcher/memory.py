@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -15,7 +16,7 @@ def memory_bytes(pid: int) -> int | None:
         pid: The process.
 
     Returns:
-        None if the process is gone, or is not ours to look at.
+        None if the process is gone. Of one that is not ours to look into, all that is resident.
 
     Source:
         man 5 proc, /proc/pid/smaps_rollup.
@@ -23,9 +24,16 @@ def memory_bytes(pid: int) -> int | None:
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:
-        return None
+        return _resident_bytes(pid)
     for line in text.splitlines():
         name, _, rest = line.partition(":")
         if name == "Pss":
             return int(rest.split()[0]) * 1024
     return None
+
+
+def _resident_bytes(pid: int) -> int | None:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return None

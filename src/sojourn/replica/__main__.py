@@ -7,6 +7,7 @@ import sys
 from typing import NoReturn
 
 from sojourn.errors import ProtocolError
+from sojourn.replica.confine import confine
 from sojourn.replica.life import live, read_told
 from sojourn.replica.load import Loading
 from sojourn.replica.log import tell
@@ -31,7 +32,7 @@ def main() -> NoReturn:
     except ProtocolError as error:
         tell(f"replica: {error}")
         leave(1)
-    live(spec, Loading(spec.manifest))
+    live(spec, Loading(spec.manifest), confine)
 
 
 if __name__ == "__main__":

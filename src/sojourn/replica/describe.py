@@ -20,10 +20,12 @@ from sojourn.declare import Declaration
 from sojourn.domain.function import FunctionManifest
 from sojourn.errors import SojournError, TargetError
 from sojourn.replica.codec import ItemCodec
+from sojourn.replica.confine import confine
 from sojourn.replica.place import one_line, place_of
 from sojourn.replica.process import die_with_parent, leave
 from sojourn.replica.signature import Signature, read_signature
 from sojourn.replica.target import Target, load_target
+from sojourn.wire.spec import Confinement
 
 _REVISION_DIGITS = 12
 
@@ -34,10 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     parser.add_argument("target", help="a file such as app.py or a module such as pkg.module")
     parser.add_argument("--fd", type=int, default=1, help="file descriptor the JSON is written to")
     parser.add_argument("--parent", type=int, default=0, help="process this one does not outlive")
+    parser.add_argument("--confinement", type=_confinement, help="limits of this process, as JSON")
     given = parser.parse_args(arguments)
     if not die_with_parent(given.parent):
         leave(1)
     try:
+        if given.confinement is not None:
+            confine(given.confinement)
         answer, status = msgspec.json.encode(describe(given.target)), 0
     except SojournError as error:
         _show_cause(error)
@@ -45,6 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     with os.fdopen(given.fd, "wb", closefd=False) as output:
         output.write(answer)
     leave(status)
+
+
+def _confinement(text: str) -> Confinement:
+    return msgspec.json.decode(text, type=Confinement)
 
 
 def describe(text: str) -> list[FunctionManifest]:

@@ -15,6 +15,7 @@ from typing import NoReturn
 
 import msgspec
 
+from sojourn.replica.confine import confine, confine_forked
 from sojourn.replica.forking import (
     be_called,
     flush_all,
@@ -72,6 +73,7 @@ class ForkServer:
         for stream in (sys.stdout, sys.stderr):
             stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # as in every replica
         keep_input_from_author()
+        confine(self._spec.confinement)
         self._descriptors = open_descriptors()
         preparation = self._preparation
         preparation.prepare()
@@ -118,7 +120,7 @@ class ForkServer:
             leave(1)
         self._threads.release(spec.manifest.settings)
         self._preparation.count_from(request.asked_at_s)
-        live(spec, self._preparation)
+        live(spec, self._preparation, confine_forked)
 
     def _be_born(self, descriptors: list[int]) -> ReplicaSpec:
         self._control.close()

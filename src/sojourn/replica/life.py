@@ -5,19 +5,21 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
 from sojourn.errors import ProtocolError
 from sojourn.replica.blocking import serve_blocking
+from sojourn.replica.confine import ConfinementError
 from sojourn.replica.load import LoadFailedError, Loading, settle
 from sojourn.replica.log import author_traceback, print_author_traceback, tell
 from sojourn.replica.place import sendable
 from sojourn.replica.process import Terminated, ignore_signals, leave
 from sojourn.wire.frame import encode
 from sojourn.wire.message import PROTOCOL_VERSION, Fatal, Hello, Ready
-from sojourn.wire.spec import ForkServerSpec, ReplicaSpec
+from sojourn.wire.spec import Confinement, ForkServerSpec, ReplicaSpec
 
 Told = TypeVar("Told", ReplicaSpec, ForkServerSpec)
 
@@ -54,16 +56,17 @@ def let_go_of_output() -> None:
     os.close(null)
 
 
-def live(spec: ReplicaSpec, loading: Loading) -> NoReturn:
+def live(spec: ReplicaSpec, loading: Loading, confine: Callable[[Confinement], None]) -> NoReturn:
     """Be the replica that the spec describes; ends the process.
 
     Args:
         spec: What to be, and where to dial in.
         loading: Its cold start, of which a fork server may have done a part.
+        confine: Puts its limits in force, before the author's code runs.
     """
     try:
         keep_input_from_author()
-        leave(_serve(spec, loading))
+        leave(_serve(spec, loading, confine))
     except Terminated:
         leave(0)
     except (ProtocolError, OSError) as error:
@@ -74,7 +77,7 @@ def live(spec: ReplicaSpec, loading: Loading) -> NoReturn:
         leave(1)
 
 
-def _serve(spec: ReplicaSpec, loading: Loading) -> int:
+def _serve(spec: ReplicaSpec, loading: Loading, confine: Callable[[Confinement], None]) -> int:
     """Dial in, load, serve; the exit status."""
     link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -84,6 +87,10 @@ def _serve(spec: ReplicaSpec, loading: Loading) -> int:
         return 1
     link.sendall(encode(Hello(PROTOCOL_VERSION, spec.token, spec.replica_id, os.getpid())))
     try:
+        try:
+            confine(spec.confinement)
+        except ConfinementError as error:
+            raise LoadFailedError(str(error)) from None
         subject, is_async = loading.import_code()
         if is_async:
             _serve_async(link, loading, subject, spec)

@@ -12,6 +12,7 @@ from typing import Any
 from sojourn.domain.function import FunctionManifest
 from sojourn.errors import TargetError
 from sojourn.replica.codec import ItemCodec
+from sojourn.replica.confine import limit_hint
 from sojourn.replica.model import LOGS_HINT, Model
 from sojourn.replica.place import one_line, place_of, place_of_error
 from sojourn.replica.process import Terminated
@@ -81,7 +82,8 @@ class Loading:
 
     def failure(self, phase: str, error: BaseException) -> LoadFailedError:
         """The one line for an error in `phase`."""
-        return LoadFailedError(f"{phase} raised {one_line(error)} at {place_of_error(error, self._root)}")
+        place = place_of_error(error, self._root)
+        return LoadFailedError(f"{phase} raised {one_line(error)} at {place}{limit_hint(error)}")
 
     def warm_up(self, model: Model) -> None:
         """Call `warmup()` if there is one, then the function with its examples.

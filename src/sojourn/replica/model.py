@@ -13,6 +13,7 @@ from sojourn.domain.function import FunctionSettings
 from sojourn.domain.request import Fault
 from sojourn.errors import ProtocolError
 from sojourn.replica.codec import CallFailedError, ItemCodec
+from sojourn.replica.confine import limit_hint
 from sojourn.replica.log import print_author_traceback, tell
 from sojourn.replica.place import place_of_error, sendable
 from sojourn.replica.process import Terminated
@@ -108,7 +109,8 @@ class Model:
         print_author_traceback(error)
         place = place_of_error(error, self._root)
         name = self.settings.name
-        message = f"function {name!r} raised {type(error).__name__} at {place}{LOGS_HINT.format(name=name)}"
+        message = f"function {name!r} raised {type(error).__name__} at {place}"
+        message += f"{limit_hint(error)}{LOGS_HINT.format(name=name)}"
         return [CallFailedError(Fault.FUNCTION_RAISED, sendable(message))] * count
 
     def gave_up(self, run: Run, error: BaseException) -> Done:

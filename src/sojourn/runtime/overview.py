@@ -95,6 +95,7 @@ class PlatformOverview:
             replica_details=self._replica_details(service.key),
             target=manifest.target,
             working_directory=self._directory,
+            log_path=self._output.path(name),
         )
 
     def with_memory(self, detail: FunctionDetail) -> FunctionDetail:

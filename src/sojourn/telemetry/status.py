@@ -143,6 +143,7 @@ class FunctionDetail(FunctionStatus, frozen=True, kw_only=True):
         input_schema: JSON schema of one item.
         output_schema: JSON schema of one result.
         output: Last lines the replicas wrote to standard output and error, oldest first.
+        log_path: File on the server's machine that keeps them for longer; older ones beside it. None: none is kept.
         start_failure: Why the last replica could not start; None if the last start succeeded.
         replica_details: The replicas one by one, in the order of their numbers.
         target: What was served: a file path or a module name.
@@ -153,6 +154,7 @@ class FunctionDetail(FunctionStatus, frozen=True, kw_only=True):
     input_schema: dict[str, Any]
     output_schema: dict[str, Any]
     output: list[str] = []
+    log_path: str | None = None
     start_failure: str | None = None
     replica_details: list[ReplicaStatus] = []
     target: str = ""
@@ -212,6 +214,7 @@ def function_detail(
     replica_details: Sequence[ReplicaStatus] = (),
     target: str = "",
     working_directory: str = "",
+    log_path: str | None = None,
 ) -> FunctionDetail:
     """Add what only the detail page shows to a function's row."""
     return FunctionDetail(
@@ -220,6 +223,7 @@ def function_detail(
         input_schema=input_schema,
         output_schema=output_schema,
         output=output,
+        log_path=log_path,
         start_failure=start_failure,
         replica_details=list(replica_details),
         target=target,

@@ -13,6 +13,34 @@ def accelerators_seen(gpus: tuple[int, ...]) -> dict[str, str]:
     return {"CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus))}
 
 
+class Confinement(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process takes upon itself, for good, before it runs an author's code; 0 and empty: not that.
+
+    Args:
+        data_bytes: Most memory it may ask for that is its own and can be written (`RLIMIT_DATA`), in bytes.
+        open_files: Most descriptors (`RLIMIT_NOFILE`).
+        processes: Most processes and threads of its user at once (`RLIMIT_NPROC`); void for root.
+        file_bytes: Longest file it may write (`RLIMIT_FSIZE`), in bytes.
+        scratch: A private directory that exists; its files for a while go there.
+        has_home: Whether its home and working directory are there, too.
+        tree: Directory of its code, which it may read wherever that lies; seen through links in its working directory.
+        uses_landlock: Whether it is to do without signals to, and a look at the memory of, processes not its own.
+        hidden: Directories it does without, except for `tree` and `shared`.
+        shared: Directory of the scratch directories of its own revision.
+    """
+
+    data_bytes: int = 0
+    open_files: int = 0
+    processes: int = 0
+    file_bytes: int = 0
+    scratch: str = ""
+    has_home: bool = False
+    tree: str = ""
+    uses_landlock: bool = False
+    hidden: tuple[str, ...] = ()
+    shared: str = ""
+
+
 class ReplicaSpec(msgspec.Struct, frozen=True, kw_only=True):
     """All a new replica is told, on its standard input: what to load and where to dial in.
 
@@ -24,6 +52,7 @@ class ReplicaSpec(msgspec.Struct, frozen=True, kw_only=True):
         environment: Variables set for the process besides the launcher's allow-list.
         launcher_pid: Set by a local launcher: the replica does not outlive this process. 0: unknown.
         max_frame_bytes: Longest frame either side accepts, in bytes.
+        confinement: Set by a local launcher: the limits of the process.
     """
 
     replica_id: int
@@ -33,6 +62,7 @@ class ReplicaSpec(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, str] = {}
     launcher_pid: int = 0
     max_frame_bytes: int = MAX_FRAME_BYTES
+    confinement: Confinement = Confinement()
 
 
 class ForkServerSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,11 +72,13 @@ class ForkServerSpec(msgspec.Struct, frozen=True, kw_only=True):
         manifest: The function whose code it imports; with `share="fork"` it loads the model too.
         launcher_pid: The process that it does not outlive, and whose children its replicas become.
         control_fd: Its end of a socket pair (`SOCK_SEQPACKET`): `Prepared` goes out, each `ForkRequest` comes in.
+        confinement: Its limits, which its replicas inherit.
     """
 
     manifest: FunctionManifest
     launcher_pid: int
     control_fd: int
+    confinement: Confinement = Confinement()
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):

@@ -35,4 +35,4 @@ def test_detail_repeats_the_row_and_encodes():
     row, full = (msgspec.json.decode(msgspec.json.encode(one)) for one in (status, detail))
     assert row.items() <= full.items()
     more = {"settings", "input_schema", "output_schema", "output", "start_failure", "replica_details"}
-    assert set(full) - set(row) == more | {"target", "working_directory"}
+    assert set(full) - set(row) == more | {"target", "working_directory", "log_path"}

@@ -1,0 +1,62 @@
+"""What a server that was killed left in its run directory: the private directories of its replicas."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+SCRATCH_NAME = "r"  # in a run directory: the directory of all private directories, or a link to it
+SCRATCH_PREFIX = "sojourn-replicas-"  # of the directory that such a link leads to
+_ASIDE = "left-"
+
+
+def set_aside(run_dir: Path) -> None:
+    """Give what was left another name, so that a new server can make its own.
+
+    Raises:
+        OSError: It cannot be moved.
+    """
+    left = run_dir / SCRATCH_NAME
+    if left.is_symlink() or left.exists():
+        aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=run_dir))
+        left.rename(aside / SCRATCH_NAME)
+
+
+def sweep_scratch(run_dir: Path) -> None:
+    """Remove what was set aside; a fault leaves it where it is."""
+    with contextlib.suppress(OSError):
+        for aside in run_dir.glob(f"{_ASIDE}*"):
+            link = aside / SCRATCH_NAME
+            if link.is_symlink():
+                _remove_elsewhere(link.readlink())
+            remove_tree(str(aside))
+
+
+def remove_tree(path: str) -> None:
+    """Remove a tree without following links; what cannot be removed stays."""
+    shutil.rmtree(path, onerror=_open_and_retry)
+
+
+def _remove_elsewhere(path: Path) -> None:
+    found = path.lstat()
+    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+    if is_ours and path.name.startswith(SCRATCH_PREFIX):  # whoever could write the link could not name just any
+        remove_tree(str(path))
+
+
+def _open_and_retry(function: Callable[..., Any], path: str, _error: object) -> None:
+    """An author's code may have closed a directory to its owner."""
+    with contextlib.suppress(OSError):
+        for closed in (Path(path).parent, Path(path)):
+            if stat.S_ISDIR(closed.lstat().st_mode):
+                closed.chmod(0o700)
+        if function is os.unlink or function is os.rmdir:
+            function(path)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
