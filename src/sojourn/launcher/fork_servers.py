@@ -20,13 +20,14 @@ _REFUSALS_MAX = 1024
 _REMEDY = 'replicas start as plain processes, each with its own import; share="none" settles for that'
 
 OnOutput = Callable[[str, int, str, str], None]
-Revision = tuple[str, str, str, tuple[tuple[str, str], ...]]
+Revision = tuple[str, str, str, str, tuple[tuple[str, str], ...]]
 
 
 def revision_of(spec: ReplicaSpec) -> Revision:
     """What replicas of one fork server have in common: the code, and the variables that it saw when it was imported."""
     manifest = spec.manifest
-    return manifest.revision, manifest.target, manifest.attribute, tuple(sorted(spec.environment.items()))
+    variables = tuple(sorted(spec.environment.items()))
+    return manifest.revision, manifest.root, manifest.target, manifest.attribute, variables
 
 
 class ForkServers:

@@ -1,8 +1,9 @@
 """`python -m sojourn.replica.describe TARGET --fd N`: what a target declares, as data.
 
-The server never imports user code. This short-lived process does, and writes a JSON list of
-`FunctionManifest`, or `{"error": "..."}` with exit status 1, to the file descriptor N; standard output
-and error belong to the author's code.
+The server never imports user code. This short-lived process does, and writes a `Description` as JSON, or
+`{"error": "..."}` with exit status 1, to the file descriptor N; standard output and error belong to the
+author's code. With `--root DIR` the target lies in a tree (an unpacked bundle): that is the working directory and
+first on the import path, nothing is written to it, and the description tells which distributions were loaded.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import NoReturn
 import msgspec
 
 from sojourn.declare import Declaration
+from sojourn.domain.deployment import Description
 from sojourn.domain.function import FunctionManifest
 from sojourn.errors import SojournError, TargetError
 from sojourn.replica.codec import ItemCodec
@@ -37,13 +39,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     parser.add_argument("--fd", type=int, default=1, help="file descriptor the JSON is written to")
     parser.add_argument("--parent", type=int, default=0, help="process this one does not outlive")
     parser.add_argument("--confinement", type=_confinement, help="limits of this process, as JSON")
+    parser.add_argument("--root", default="", help="directory of the tree that the target lies in")
     given = parser.parse_args(arguments)
     if not die_with_parent(given.parent):
         leave(1)
+    root = os.path.abspath(given.root) if given.root else ""  # noqa: PTH100 - as replicas do it
     try:
         if given.confinement is not None:
             confine(given.confinement)
-        answer, status = msgspec.json.encode(describe(given.target)), 0
+        answer, status = msgspec.json.encode(describe(given.target, root)), 0
     except SojournError as error:
         _show_cause(error)
         answer, status = msgspec.json.encode({"error": str(error)}), 1
@@ -56,13 +60,21 @@ def _confinement(text: str) -> Confinement:
     return msgspec.json.decode(text, type=Confinement)
 
 
-def describe(text: str) -> list[FunctionManifest]:
+def describe(text: str, root: str = "") -> Description:
     """Import a target and describe each of its functions, in the order of declaration.
+
+    Args:
+        text: The file or module.
+        root: Directory of the tree it lies in; empty: it lies where it says, and no dependencies are looked for.
 
     Raises:
         TargetError: It cannot be imported or served; the message names the author's file and line.
     """
-    target = load_target(text)
+    before = frozenset(sys.modules)
+    if root:
+        _go_to(root)
+    target = load_target(text, root)
+    dependencies = _dependencies(before, root) if root else {}
     declared = target.declared()
     if not declared:
         raise TargetError(
@@ -84,9 +96,23 @@ def describe(text: str) -> list[FunctionManifest]:
                 input_schema=signature.input_schema(settings.name, place),
                 output_schema=signature.output_schema(),
                 examples=_examples(declaration, signature, f"{place}: function {settings.name!r}"),
+                root=root,
             )
         )
-    return manifests
+    return Description(functions=manifests, dependencies=dependencies)
+
+
+def _go_to(root: str) -> None:
+    try:
+        os.chdir(root)
+    except OSError as error:
+        raise TargetError(f"the tree to describe cannot be entered: {error.strerror}") from None
+
+
+def _dependencies(before: frozenset[str], root: str) -> dict[str, str]:
+    from sojourn.replica.dependencies import loaded_distributions  # noqa: PLC0415 - paid where it is asked for
+
+    return loaded_distributions(before, root)
 
 
 def _check_names(text: str, declarations: list[Declaration]) -> None:

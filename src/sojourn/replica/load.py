@@ -46,13 +46,14 @@ class Loading:
         begun_at_s = monotonic()
         try:
             with _uncollected():
-                target = load_target(self._manifest.target)
+                target = load_target(self._manifest.target, self._manifest.root)
             subject, declaration = target.find(self._manifest.attribute)
             self._signature = read_signature(subject, declaration)
         except TargetError as error:
             if error.__cause__ is None:
                 raise LoadFailedError(" ".join(str(error).split())) from None
-            self._root = os.path.dirname(os.path.abspath(self._manifest.target))  # noqa: PTH100, PTH120
+            folder = os.path.dirname(os.path.abspath(self._manifest.target))  # noqa: PTH100, PTH120
+            self._root = self._manifest.root or folder
             raise self.failure("import", error.__cause__) from error.__cause__
         self._root = target.root
         self.import_s = monotonic() - begun_at_s

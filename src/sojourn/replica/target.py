@@ -16,6 +16,7 @@ from sojourn.declare import MARKER, Declaration
 from sojourn.errors import ConfigurationError, TargetError
 from sojourn.replica.place import is_inside, one_line, place_of_error
 from sojourn.replica.process import Terminated
+from sojourn.replica.tree import enter_tree, in_tree
 
 _IMPORT_HELP = "expected a file such as app.py or a module such as pkg.module"
 _HAS_PLACE = re.compile(r"[^\s:]+:\d+: ")
@@ -65,15 +66,22 @@ class Target(msgspec.Struct, frozen=True):
         return sorted(files)
 
 
-def load_target(text: str) -> Target:
+def load_target(text: str, root: str = "") -> Target:
     """Import a file path or a module name.
+
+    Args:
+        text: The file or module.
+        root: Directory of the tree it lies in: first on the import path, and never written to. Empty: what `text`
+            says is relative to the working directory.
 
     Raises:
         TargetError: It is missing, or its import failed; the message names the author's line.
     """
+    if root:
+        enter_tree(root)
     if _is_file_target(text):
-        return _load_file(text)
-    return _load_module(text)
+        return _load_file(text, root)
+    return _load_module(text, root)
 
 
 def _is_file_target(text: str) -> bool:
@@ -87,9 +95,11 @@ def _own_declaration(value: Any) -> Declaration | None:
     return declaration if isinstance(declaration, Declaration) else None
 
 
-def _load_file(text: str) -> Target:
-    path = os.path.abspath(text)  # noqa: PTH100 - pathlib would be paid at every cold start
-    root, _, base = path.rpartition(os.sep)
+def _load_file(text: str, tree: str) -> Target:
+    # pathlib would be paid at every cold start
+    path = in_tree(text, tree) if tree else os.path.abspath(text)  # noqa: PTH100
+    folder, _, base = path.rpartition(os.sep)
+    root = tree or folder
     stem = base.removesuffix(".py")
     if not os.path.isfile(path):  # noqa: PTH113
         raise TargetError(f"{text}: no such file; {_IMPORT_HELP}")
@@ -97,7 +107,8 @@ def _load_file(text: str) -> Target:
         raise TargetError(f"{text}: not a Python file; {_IMPORT_HELP}")
     if stem in sys.modules or stem in sys.stdlib_module_names:
         raise TargetError(f"{text}: its name hides the module {stem!r} that others need; rename the file")
-    sys.path.insert(0, root or os.sep)
+    if folder != tree:
+        sys.path.insert(1 if tree else 0, folder or os.sep)
     spec = importlib.util.spec_from_file_location(stem, path)
     if spec is None or spec.loader is None:
         raise TargetError(f"{text}: cannot be imported as a Python file")
@@ -114,8 +125,8 @@ def _load_file(text: str) -> Target:
     return Target(text, module, root)
 
 
-def _load_module(text: str) -> Target:
-    here = os.getcwd()  # noqa: PTH109
+def _load_module(text: str, tree: str) -> Target:
+    here = tree or os.getcwd()  # noqa: PTH109
     if here not in sys.path:
         sys.path.insert(0, here)
     if not all(part.isidentifier() for part in text.split(".")):
@@ -132,13 +143,17 @@ def _load_module(text: str) -> Target:
         raise _import_failed(text, error, here) from error
     except BaseException as error:
         raise _import_failed(text, error, here) from error
-    top = sys.modules[text.partition(".")[0]]
-    file = getattr(module if top is module else top, "__file__", None)
-    return Target(text, module, os.path.dirname(file) if file else here)  # noqa: PTH120
+    file = getattr(sys.modules[text.partition(".")[0]], "__file__", None)
+    return Target(text, module, os.path.dirname(file) if file and not tree else here)  # noqa: PTH120
 
 
 def _import_failed(text: str, error: BaseException, root: str) -> TargetError:
-    return TargetError(f"{text}: import failed at {place_of_error(error, root)}: {one_line(error)}")
+    told = f"{text}: import failed at {place_of_error(error, root)}: {one_line(error)}"
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        from sojourn.replica.missing import remedy  # noqa: PLC0415 - paid only when something went wrong
+
+        told += f"; {remedy(error.name, root)}"
+    return TargetError(told)
 
 
 def _declared_wrongly(error: ConfigurationError, root: str) -> TargetError:

@@ -95,12 +95,12 @@ class Bench:
         path.write_text(textwrap.dedent(source))
         return str(path)
 
-    def describe(self, target, *, cwd=None):
+    def describe(self, target, *, cwd=None, root=""):
         """What the describe process answers: (exit status, answer as plain data, its stdout)."""
         answer = self.folder / "answer.json"
         with answer.open("wb") as file:
             done = subprocess.run(
-                [sys.executable, "-m", "sojourn.replica.describe", target, "--fd", str(file.fileno())],
+                [sys.executable, "-m", "sojourn.replica.describe", target, "--fd", str(file.fileno()), "--root", root],
                 pass_fds=[file.fileno()],
                 capture_output=True,
                 text=True,
@@ -108,7 +108,8 @@ class Bench:
                 check=False,
                 cwd=cwd,
             )
-        return done.returncode, msgspec.json.decode(answer.read_bytes()), done.stdout
+        told = msgspec.json.decode(answer.read_bytes())
+        return done.returncode, told.get("functions", told), done.stdout
 
     def manifest(self, source, name="app.py"):
         """Manifest of the only function of `source`."""

@@ -237,3 +237,30 @@ def test_a_cold_start_pays_for_little(bench):
              "sojourn.core", "sojourn.policy", "sojourn.runtime", "sojourn.launcher")  # fmt: skip
     done = bench.serve(source).run(*(msgspec.json.encode(name) for name in names))
     assert dict(zip(names, done.bodies, strict=True)) == dict.fromkeys(names, b"false")
+
+
+@pytest.mark.parametrize("target", ["app.py", "pkg.app"])
+def test_a_target_of_a_tree_is_loaded_from_there(bench, monkeypatch, target):
+    """Wherever the replica stands; nothing is compiled into the tree, and errors name the line in it."""
+    source = GOOD.replace("return items", "import sibling; return [sibling.FACTOR // items[0]]")
+    for name, content in {
+        "app.py": source,
+        "pkg/__init__.py": "",
+        "pkg/app.py": source,
+        "sibling.py": "FACTOR = 6\n",
+    }.items():
+        bench.write(content, f"tree/{name}")
+    root = str(bench.folder / "tree")
+    status, (answer,), _ = bench.describe(target, root=root)
+    assert status == 0
+    monkeypatch.chdir(bench.folder)
+    manifest = msgspec.convert(answer, type(bench.manifest(GOOD)))
+    assert manifest.root == root
+    replica = bench.accept(bench.launch(bench.spec(manifest))).ready()
+    assert replica.run(b"2").bodies == [b"3"]
+    assert replica.drain() == 0
+    assert list((bench.folder / "tree").rglob("__pycache__")) == []
+    bench.write("raise OSError('gone')\n", "tree/pkg/__init__.py")
+    bench.write("raise OSError('gone')\n", "tree/app.py")
+    failing = bench.accept(bench.launch(bench.spec(manifest)))
+    assert fatal(failing).cause.startswith("import raised OSError: gone at ")
