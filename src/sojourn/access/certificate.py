@@ -39,7 +39,8 @@ class Certificate:
         self.context = _server_context()
         self.ends_at_s = 0.0  # seconds since the epoch
         self._wall_clock = wall_clock
-        self._stamp: _Stamp | None = None
+        self._stamp: _Stamp | None = None  # of the files that were read last
+        self._seen: _Stamp | None = None  # of those there were at the last look
 
     def load(self) -> None:
         """Read both files.
@@ -47,18 +48,19 @@ class Certificate:
         Raises:
             StartError: They cannot be used; the text says which, why and what to do.
         """
-        self._stamp = self._stamp_now()
+        self._stamp = self._seen = self._stamp_now()
         fresh = self._read(_server_context())
         self.ends_at_s = self._checked(fresh)
         self._read(self.context)
 
     def renew(self) -> bool:
-        """Take up the files if they changed; whether they did.
+        """Take up the files if they changed and have been the same for two looks; whether that was done.
 
         Raises:
             StartError: They changed and cannot be used; the certificate shown stays what it was. Told once per change.
         """
-        if self._stamp_now() == self._stamp:
+        before, self._seen = self._seen, self._stamp_now()
+        if self._seen == self._stamp or self._seen != before:  # one file may be replaced, and the other not yet
             return False
         self.load()
         return True

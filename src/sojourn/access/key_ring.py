@@ -19,6 +19,7 @@ from sojourn.errors import ConfigurationError
 KEYS_MAX: Final = 10_000  # ever made; a look at them must stay quick
 SCOPES_MAX: Final = 64
 LABEL_CHARACTERS_MAX: Final = 100
+LIFE_S_MAX: Final = 100 * 365 * 86_400.0
 _NO_DIGEST: Final = bytes(32)
 
 # Stands for everybody while there is no key.
@@ -156,8 +157,8 @@ class KeyRing:
             ),
             (not 1 <= len(scopes) <= SCOPES_MAX, f"scopes must be 1 to {SCOPES_MAX}, not {len(scopes)}"),
             (
-                expires_at_s is not None and not now_s < expires_at_s < math.inf,
-                "its end must lie in the future",
+                expires_at_s is not None and not now_s < expires_at_s <= now_s + LIFE_S_MAX,
+                "its end must lie in the future, at most 100 years ahead",
             ),
             (
                 len(self._records) >= KEYS_MAX,

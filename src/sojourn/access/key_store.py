@@ -16,10 +16,10 @@ class KeyStore(Protocol):
     def keys(self) -> Iterable[KeyRecord]:
         """All there ever were, those that ended included."""
 
-    def put_key(self, record: KeyRecord) -> object:
+    def put_key(self, record: KeyRecord, /) -> object:
         """Keep a new one; it is safe when this returns."""
 
-    def revoke_key(self, key_id: str, wall_s: float) -> object:
+    def revoke_key(self, key_id: str, wall_s: float, /) -> object:
         """Note that one was revoked at this instant (seconds since the epoch); it is safe when this returns."""
 
 

@@ -5,11 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import ssl
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from sojourn.access.certificate import Certificate
+from sojourn.access.key_ring import KeyRing
+from sojourn.access.key_store import KeyStore
+from sojourn.cli.bind_rule import refuse_open_bind, warn_of_bind
+from sojourn.cli.renewal import keep_renewed
 from sojourn.config.settings import ServerSettings
 from sojourn.config.state_dir import RUN_NAME
 from sojourn.control.server import AdminServer
@@ -47,13 +53,21 @@ class Server:
         settings: Checked settings.
         event_log: Where its life is told.
         state_dir: Directory it holds.
+        key_store: Where its keys are kept.
         keeps_history: Whether what is counted is to be kept there for the next server.
     """
 
     def __init__(
-        self, settings: ServerSettings, event_log: EventLog, state_dir: Path, *, keeps_history: bool = True
+        self,
+        settings: ServerSettings,
+        event_log: EventLog,
+        state_dir: Path,
+        key_store: KeyStore,
+        *,
+        keeps_history: bool = True,
     ) -> None:
         self._settings = settings
+        self._keys = KeyRing(key_store)
         self._keeps_history = keeps_history
         self.events = PlatformEvents(event_log)
         self._state_dir = state_dir
@@ -68,9 +82,12 @@ class Server:
         """Open both ports, deploy the functions and wait until each has a ready replica.
 
         Raises:
-            StartError: A port cannot be bound, or a function cannot start for the first time.
+            StartError: A port may not or cannot be bound, its certificate cannot be used, or a function cannot start
+                for the first time.
+            StateError: The keys cannot be read.
         """
         settings, log = self._settings, self.events.log
+        tls = self._open_to()
         watchdog = StallWatchdog(self.events, settings.stall_s)
         self._closers.callback(watchdog.stop)
         watchdog.start()
@@ -104,15 +121,21 @@ class Server:
             self.events,
             settings.admin_hosts,
             refusals=self._refusals,
+            keys=self._keys,
+            tls=tls,
         )
         self._closers.push_async_callback(admin.close)
-        self.admin_url = _url(*await admin.start(settings.admin_host, settings.admin_port))
+        self.admin_url = _url(*await admin.start(settings.admin_host, settings.admin_port), tls)
         routes = Routes(is_filling=True)
         bounded = set(Limits.__struct_fields__) & set(ServerSettings.__struct_fields__)
         limits = Limits(**{name: getattr(settings, name) for name in bounded})
-        self._gateway = gateway = Gateway(routes, limits, lambda: self._is_open and platform.is_ready())
+
+        def is_ready() -> bool:
+            return self._is_open and platform.is_ready()
+
+        self._gateway = gateway = Gateway(routes, limits, is_ready, keys=self._keys, tls=tls)
         self._closers.push_async_callback(gateway.close)
-        self.inference_url = _url(*await gateway.start(settings.host, settings.port))
+        self.inference_url = _url(*await gateway.start(settings.host, settings.port), tls)
         try:
             platform.deploy(manifests)
         except ConfigurationError as error:
@@ -170,6 +193,20 @@ class Server:
         on = ", ".join(mechanism.name for mechanism in found if mechanism.is_on)
         self.events.info("isolation.in_force", on=on, off=off_in_words(found))
         return isolation
+    def _open_to(self) -> ssl.SSLContext | None:
+        """Read the keys and the certificate; what both ports show to clients of https, None for plain http."""
+        settings = self._settings
+        self._keys.load()
+        has_keys = not self._keys.is_open
+        refuse_open_bind(settings, self._state_dir, has_keys=has_keys, keeps_keys=self._keeps_history)
+        warn_of_bind(settings, self.events, has_keys=has_keys)
+        if settings.tls_cert is None or settings.tls_key is None:
+            return None
+        certificate = Certificate(Path(settings.tls_cert), Path(settings.tls_key))
+        certificate.load()
+        renewal = asyncio.create_task(keep_renewed(certificate, self.events), name="certificate renewal")
+        self._closers.callback(renewal.cancel)
+        return certificate.context
 
     def _refusals(self) -> dict[str, int]:
         return dict(self._gateway.refused) if self._gateway is not None else {}
@@ -237,5 +274,6 @@ def _capacity(settings: ServerSettings) -> Resources:
     )
 
 
-def _url(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def _url(host: str, port: int, tls: ssl.SSLContext | None) -> str:
+    scheme = "http" if tls is None else "https"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

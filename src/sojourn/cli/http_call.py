@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import socket
+import ssl
 from collections.abc import Iterator
 from typing import IO, Any
 from urllib.parse import SplitResult, urlsplit
@@ -16,6 +18,7 @@ from sojourn.errors import ClientError
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 DEFAULT_ADMIN_URL = "http://127.0.0.1:8081"
+API_KEY_VARIABLE = "SOJOURN_API_KEY"
 ADMIN_TIMEOUT_S = 10.0
 _ANSWER_BYTES_MAX = 1024**3
 
@@ -68,6 +71,38 @@ def call(
         return read_answer(response, url)
 
 
+def api_key() -> str:
+    """The key in SOJOURN_API_KEY; empty if there is none.
+
+    Raises:
+        ClientError: It has characters that no header can carry; it is not repeated.
+    """
+    key = os.environ.get(API_KEY_VARIABLE, "").strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ClientError(
+            f"{API_KEY_VARIABLE} has characters no key has; set it to the text `sojourn key create` showed"
+        )
+    return key
+
+
+def key_header() -> dict[str, str]:
+    """The header that carries the key, if there is one."""
+    key = api_key()
+    return {"authorization": f"Bearer {key}"} if key else {}
+
+
+def tls_trouble(err: ssl.SSLError) -> str:
+    """Why no TLS connection was made, and what to do."""
+    if isinstance(err, ssl.SSLCertVerificationError):
+        return (
+            f"its certificate is not trusted ({err.verify_message}); if it is one of your own, name it with "
+            "SSL_CERT_FILE=cert.pem"
+        )
+    if err.reason in {"WRONG_VERSION_NUMBER", "HTTP_REQUEST"}:
+        return "the server does not speak TLS there; write http:// instead of https://"
+    return f"no TLS connection ({err.reason or err})"
+
+
 def read_answer(response: http.client.HTTPResponse, url: str) -> Answer:
     """All of an answer whose head is here.
 
@@ -98,10 +133,12 @@ def opened(
     except (ValueError, http.client.InvalidURL) as err:
         raise ClientError(f"{url!r} is not a usable URL: {err}") from err
     try:
-        connection.request(method, place.path.rstrip("/") + path, body, headers or {})
+        connection.request(method, place.path.rstrip("/") + path, body, {**key_header(), **(headers or {})})
         yield connection.getresponse()
     except TimeoutError as err:
         raise ClientError(f"{url}: no answer within {timeout_s:g} s") from err
+    except ssl.SSLError as err:
+        raise ClientError(f"{url}: {tls_trouble(err)}") from err
     except (ConnectionError, socket.gaierror, OSError) as err:
         raise ClientError(
             f"cannot reach a server at {url} ({err.strerror or err}); start one with: sojourn serve app.py"

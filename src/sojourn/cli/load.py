@@ -13,6 +13,7 @@ import click
 import msgspec
 from rich.console import Console
 
+from sojourn.cli.http_call import api_key
 from sojourn.cli.load_progress import ProgressLine
 from sojourn.cli.load_report import nothing_served, print_result, replica_rows, write_report
 from sojourn.cli.options import duration as read_duration
@@ -103,7 +104,7 @@ def load(
     Exit codes: 0 good, 1 error, void or nothing served, 2 wrong usage, 3 objective missed.
     """
     try:
-        target = parse_target(url, content_type)
+        target = parse_target(url, content_type, api_key())
         objective = parse_objective(slo) if slo is not None else None
         spec = parse_arrivals(arrivals)
         if rate is None and spec.needs_rate:

@@ -33,6 +33,7 @@ _COMMANDS = {
     "events": ("sojourn.cli.events:events", "Show what happened to functions and replicas, and why."),
     "slo": ("sojourn.cli.slo:slo", "Are objectives held? Budgets, alerts, causes; export and import."),
     "trace": ("sojourn.cli.trace:trace", "Show where the time of one request went, and why."),
+    "key": ("sojourn.cli.key:key", "Make, list and revoke the keys of a server."),
     "logs": ("sojourn.cli.logs:logs", "Show what a function's replicas wrote last."),
     "journal": ("sojourn.cli.journal:journal", "Get the last decisions for a function, to be played again."),
     "replay": ("sojourn.cli.replay:replay", "Play a journal again, or its traffic under other policies."),

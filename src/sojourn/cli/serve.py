@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sojourn.access.key_store import KeyStore
+from sojourn.cli.key_store import opened_key_store
 from sojourn.cli.output import abandon_stdout, refuse_other_files
 from sojourn.config.load import FILE_NAME, default_state_dir, load_settings, unknown_variables
 from sojourn.config.objectives import with_objectives
@@ -72,7 +74,8 @@ def serve(target: str, config: Path | None, **flags: Any) -> int:
     _raise_descriptor_limit(settings.connections, event_log)
     state_dir = _claim_state_dir(settings, event_log)
     try:
-        return _run(_served(target, settings, event_log, state_dir))
+        with opened_key_store(state_dir) as key_store:
+            return _run(_served(target, settings, event_log, state_dir, key_store))
     finally:
         state_dir.release()
 
@@ -94,7 +97,9 @@ def _run(main: Coroutine[Any, Any, None]) -> int:
     return 0
 
 
-async def _served(target: str, settings: ServerSettings, event_log: EventLog, state_dir: StateDir) -> None:
+async def _served(
+    target: str, settings: ServerSettings, event_log: EventLog, state_dir: StateDir, key_store: KeyStore
+) -> None:
     """Describe, build, announce, wait for a signal, drain."""
     from sojourn.cli.composition import Server  # noqa: PLC0415 (as above)
     from sojourn.cli.signals import StopSignals, ended_before  # noqa: PLC0415 (as above)
@@ -102,7 +107,7 @@ async def _served(target: str, settings: ServerSettings, event_log: EventLog, st
 
     signals = StopSignals()
     signals.install()
-    server = Server(settings, event_log, state_dir.path, keeps_history=not state_dir.is_passing)
+    server = Server(settings, event_log, state_dir.path, key_store, keeps_history=not state_dir.is_passing)
 
     async def start() -> None:
         event_log.info("server.starting", target=target, pid=os.getpid())

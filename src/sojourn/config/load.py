@@ -28,7 +28,7 @@ FILE_NAME = "sojourn.toml"
 # Of the other variables with our prefix only those this much like a setting are called misspelt: orchestrators
 # and other commands put their own beside ours (a service called "sojourn" gets SOJOURN_SERVICE_HOST).
 _LIKENESS_MIN = 0.86
-_OTHER_VARIABLES = frozenset({"SOJOURN_ADMIN_URL", "SOJOURN_URL"})
+_OTHER_VARIABLES = frozenset({"SOJOURN_ADMIN_URL", "SOJOURN_API_KEY", "SOJOURN_URL"})
 _USERS_PREFIX = "SOJOURN_FN_"  # for the functions themselves: replicas see these
 _DEFAULTS = msgspec.structs.asdict(ServerSettings(state_dir=Path()))
 _Source = tuple[str, str, Any]  # setting, place, raw value
@@ -120,13 +120,9 @@ def _joint_faults(values: Mapping[str, Any]) -> list[str]:
             f"{flag_of('inflight_body_bytes')} {bodies}: a body of {flag_of('body_bytes')} {body} could never be taken; "
             "raise the one or lower the other"
         )
-    if not values.get("insecure", False):
-        faults += [
-            f"{flag_of(name)} {values[name]}: other machines could call without a key; keep to 127.0.0.1, "
-            "or add --insecure if the network itself keeps strangers out"
-            for name in ("host", "admin_host")
-            if name in values and not is_loopback(values[name])
-        ]
+    given = [name for name in ("tls_cert", "tls_key") if values.get(name) is not None]
+    if len(given) == 1:
+        faults.append(f"{flag_of(given[0])}: give --tls-cert and --tls-key together, the certificate and its key")
     return faults
 
 

@@ -68,7 +68,9 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     admin_host: str = "127.0.0.1"
     admin_port: int = DEFAULT_ADMIN_PORT
     admin_hosts: tuple[str, ...] = ()
-    insecure: bool = False
+    allow_anonymous: bool = False
+    tls_cert: str | None = None
+    tls_key: str | None = None
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     queue_requests: int = 10_000
@@ -114,7 +116,11 @@ SETTINGS: dict[str, Setting] = {
     "admin_port": Setting("Admin port; 0 takes any free one.", read_count, 0, 65_535),
     "admin_hosts": Setting("Further host names the admin port answers to, with commas.", read_names),
     "state_dir": Setting("Directory of what outlives the server.", read_text),
-    "insecure": Setting("Allow addresses other than loopback although nothing checks who calls.", read_switch),
+    "allow_anonymous": Setting(
+        "Listen beyond loopback although there is no key: whoever reaches the address may do everything.", read_switch
+    ),
+    "tls_cert": Setting("PEM file of the certificate both ports show; with it they speak https only.", read_text),
+    "tls_key": Setting("PEM file of its private key.", read_text),
     "log_format": Setting("Format of the event log on standard error.", read_text, choices=("text", "json")),
     "log_level": Setting(
         "Least level of events in that log.", read_text, choices=("debug", "info", "warning", "error")

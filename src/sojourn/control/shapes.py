@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
+from msgspec import Meta
 
+from sojourn.access.key_ring import LABEL_CHARACTERS_MAX, LIFE_S_MAX, SCOPES_MAX
 from sojourn.domain.access import KeyRecord
+from sojourn.domain.scaling import REPLICAS_MAX
 from sojourn.telemetry.log import utc_text
 from sojourn.telemetry.request_trace import TraceSummary
 from sojourn.telemetry.status import FunctionStatus
+
+# A label of ASCII characters; others that can be printed are taken as well. Scopes as `parse_scope` reads them.
+_LABEL: Final = rf"^[!-~]([ -~]{{0,{LABEL_CHARACTERS_MAX - 2}}}[!-~])?$"
+_SCOPE: Final = r"^(read|deploy|admin|invoke(:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?)$"
+
+
+def _told(**bounds: Any) -> Meta:
+    """Bounds for the description alone: whoever checks them has better words than a decoder."""
+    return Meta(extra_json_schema=bounds)
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -51,8 +63,8 @@ class ScaleAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         max_replicas: Most replicas whatever the demand.
     """
 
-    min_replicas: int | None = None
-    max_replicas: int | None = None
+    min_replicas: Annotated[int, _told(minimum=0, maximum=REPLICAS_MAX)] | None = None
+    max_replicas: Annotated[int, _told(minimum=1, maximum=REPLICAS_MAX)] | None = None
 
 
 class KeyAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -64,9 +76,9 @@ class KeyAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         expires_in_s: Its life, in seconds, > 0; without it, it does not end by itself.
     """
 
-    label: str
-    scopes: list[str]
-    expires_in_s: float | None = None
+    label: Annotated[str, _told(pattern=_LABEL)]
+    scopes: Annotated[list[Annotated[str, _told(pattern=_SCOPE)]], _told(minItems=1, maxItems=SCOPES_MAX)]
+    expires_in_s: Annotated[float, _told(exclusiveMinimum=0, maximum=LIFE_S_MAX)] | None = None
 
 
 class KeyShown(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,15 +121,15 @@ class KeyList(msgspec.Struct, frozen=True):
 
 def key_shown(record: KeyRecord, wall_s: float) -> KeyShown:
     """What is told of a key at this instant (seconds since the epoch)."""
-    return KeyShown(**_told(record, wall_s))
+    return KeyShown(**_fields(record, wall_s))
 
 
 def key_made(record: KeyRecord, secret: str, wall_s: float) -> KeyMade:
     """What is told of a key to whoever had it made."""
-    return KeyMade(**_told(record, wall_s), secret=secret)
+    return KeyMade(**_fields(record, wall_s), secret=secret)
 
 
-def _told(record: KeyRecord, wall_s: float) -> dict[str, Any]:
+def _fields(record: KeyRecord, wall_s: float) -> dict[str, Any]:
     ended = "expired" if record.revoked_at_s is None else "revoked"
     return {
         "id": record.id,

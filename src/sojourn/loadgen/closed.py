@@ -50,11 +50,11 @@ class ClosedLoop:
         try:
             for _ in range(self._callers):
                 _, connection = await loop.create_connection(
-                    lambda: Connection(self), self._target.host, self._target.port
+                    lambda: Connection(self), self._target.host, self._target.port, ssl=self._target.tls
                 )
                 connections.append(connection)
         except OSError as err:
-            raise ClientError(f"nothing answers at http://{self._target.authority}: {err}") from err
+            raise ClientError(f"nothing answers at {self._target.origin}: {err}") from err
         self._began_at_s = time.monotonic()
         for connection in connections:
             self._send(connection)
@@ -64,7 +64,7 @@ class ClosedLoop:
         rate_per_s = (self._served - served) / (time.monotonic() - since_s)
         self._is_running = False
         if not any(connection.is_open for connection in connections):
-            raise ClientError(f"http://{self._target.authority}: {self._lost or 'every connection was closed'}")
+            raise ClientError(f"{self._target.origin}: {self._lost or 'every connection was closed'}")
         for connection in connections:
             connection.abort()
         return rate_per_s

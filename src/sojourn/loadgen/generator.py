@@ -184,7 +184,7 @@ class LoadRun:
             connection = await self._connect()
         except (OSError, TimeoutError) as err:
             raise ClientError(
-                f"nothing answers at http://{self.target.authority}: {err or 'timed out'}; is the server running there?"
+                f"nothing answers at {self.target.origin}: {err or 'timed out'}; is the server running there?"
             ) from err
         self._idle.append(connection)
 
@@ -204,7 +204,7 @@ class LoadRun:
     async def _connect(self) -> Connection:
         async with asyncio.timeout(_CONNECT_TIMEOUT_S):
             _, connection = await self._loop.create_connection(
-                lambda: Connection(self), self.target.host, self.target.port
+                lambda: Connection(self), self.target.host, self.target.port, ssl=self.target.tls
             )
         self._open.add(connection)
         self.connections_peak = max(self.connections_peak, len(self._open))

@@ -222,12 +222,15 @@ def test_settings_that_cannot_be_used_are_wrong_usage(start):
     assert "--queue-bytes: " in errors
 
 
-def test_strangers_are_kept_out_unless_insecure(start):
-    """An address other machines reach needs a word of consent."""
+@pytest.mark.parametrize("flag", ["--host", "--admin-host"])
+def test_strangers_are_kept_out_while_there_is_no_key(start, flag):
+    """An address other machines reach needs a key or a word of consent; the message says how to make one."""
     everywhere = "0.0.0.0"  # noqa: S104 (refused, never bound)
-    code, errors = start("app.py", "--host", everywhere).refusal()
-    assert code == 2
-    assert "--insecure" in errors
+    code, errors = start("app.py", flag, everywhere, "--state-dir", "kept").refusal()
+    assert code == 1
+    assert "sojourn key create --state-dir kept" in errors
+    assert f"{flag} 127.0.0.1" in errors
+    assert "--allow-anonymous" in errors
 
 
 def test_one_server_per_state_directory(start, tmp_path):

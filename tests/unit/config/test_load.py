@@ -83,14 +83,13 @@ def test_a_named_file_must_exist_and_be_toml(tmp_path):
     assert "not valid TOML" in faults_of({}, HOME, config=broken)[0]
 
 
-@pytest.mark.parametrize("name", ["host", "admin_host"])
-def test_addresses_other_machines_reach_need_insecure(tmp_path, name):
-    """Without keys nobody but this machine may call, unless the user says otherwise."""
-    (fault,) = faults_of({name: EVERYWHERE}, HOME, directory=tmp_path)
+@pytest.mark.parametrize("name", ["tls_cert", "tls_key"])
+def test_a_certificate_and_its_key_come_together(tmp_path, name):
+    """One alone is told before anything is read."""
+    (fault,) = faults_of({name: "a.pem"}, HOME, directory=tmp_path)
     assert fault.startswith(flag_of(name))
-    assert "--insecure" in fault
-    settings = load_settings({name: EVERYWHERE, "insecure": True}, HOME, directory=tmp_path)
-    assert getattr(settings, name) == EVERYWHERE
+    settings = load_settings({"tls_cert": "a.pem", "tls_key": "b.pem"}, HOME, directory=tmp_path)
+    assert (settings.tls_cert, settings.tls_key) == ("a.pem", "b.pem")
 
 
 def test_both_ports_must_differ_unless_any_is_taken(tmp_path):
