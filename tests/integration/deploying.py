@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import subprocess
+import sys
 import threading
 from collections import Counter
 from pathlib import Path
@@ -33,6 +35,12 @@ def write_app(directory: Path, source: str) -> Path:
 def sojourn(server: Server, *words: str) -> Result:
     """One command against a server's admin port."""
     return CliRunner().invoke(cli, [*words, "--admin-url", server.admin.geturl()], standalone_mode=False)
+
+
+def sojourn_process(server: Server, *words: str) -> subprocess.CompletedProcess:
+    """The same as a process of its own, for several at once."""
+    command = [sys.executable, "-m", "sojourn.cli.main", *words, "--admin-url", server.admin.geturl()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 def deployed(server: Server, tree: Path, *options: str) -> dict:

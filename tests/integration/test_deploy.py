@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from deploying import APP, Probes, deployed, sojourn, write_app
+from deploying import APP, Probes, deployed, sojourn, sojourn_process, write_app
 from server import Server, wait_until
 
 FAILING = """
@@ -113,7 +113,7 @@ def test_two_deploys_at_once_end_with_one_of_them_live(tmp_path):
     with Server(tmp_path, None) as server:
         deployed(server, trees[0])
         with Probes(server, "version") as probes, ThreadPoolExecutor(2) as pool:
-            done = list(pool.map(lambda tree: sojourn(server, "deploy", str(tree), "--json"), trees[1:]))
+            done = list(pool.map(lambda tree: sojourn_process(server, "deploy", str(tree), "--json"), trees[1:]))
             assert all(json.loads(one.stdout)["functions"] for one in done)
             probes.wait_more(50)
             last = json.loads(sojourn(server, "rollout", "version", "--json").stdout)

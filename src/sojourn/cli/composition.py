@@ -13,9 +13,10 @@ from pathlib import Path
 
 from sojourn.access.certificate import Certificate
 from sojourn.access.key_ring import KeyRing
-from sojourn.access.key_store import KeyStore
 from sojourn.cli.bind_rule import refuse_open_bind, warn_of_bind
 from sojourn.cli.renewal import keep_renewed
+from sojourn.cli.server_isolation import opened_isolation, opened_log_files
+from sojourn.cli.server_state import ServerState
 from sojourn.config.settings import ServerSettings
 from sojourn.config.state_dir import RUN_NAME
 from sojourn.control.server import AdminServer
@@ -26,12 +27,8 @@ from sojourn.errors import ConfigurationError, StartError
 from sojourn.gateway.limits import Limits
 from sojourn.gateway.routes import Routes
 from sojourn.gateway.server import Gateway
-from sojourn.launcher.in_force import mechanisms, off_in_words
-from sojourn.launcher.isolation import Isolation, IsolationSettings
 from sojourn.launcher.local import LocalLauncher
 from sojourn.launcher.machine import machine_resources
-from sojourn.launcher.scratch import ScratchSpace
-from sojourn.replica.confine import be_opaque
 from sojourn.runtime.insight import Insight
 from sojourn.runtime.output import ReplicaOutput
 from sojourn.runtime.platform import Platform
@@ -40,7 +37,6 @@ from sojourn.runtime.watchdog import StallWatchdog
 from sojourn.telemetry.events import PlatformEvents
 from sojourn.telemetry.history import FILE_NAME, History, open_history
 from sojourn.telemetry.log import EventLog
-from sojourn.telemetry.log_files import DIRECTORY, LogFiles
 
 # A Unix socket's name holds 108 bytes; the file's own name needs some of them.
 _SOCKET_DIR_BYTES_MAX = 88
@@ -53,22 +49,14 @@ class Server:
         settings: Checked settings.
         event_log: Where its life is told.
         state_dir: Directory it holds.
-        key_store: Where its keys are kept.
-        keeps_history: Whether what is counted is to be kept there for the next server.
+        keeps_state: Whether it outlives this server: what is counted, deployed and allowed is kept there for the next.
     """
 
     def __init__(
-        self,
-        settings: ServerSettings,
-        event_log: EventLog,
-        state_dir: Path,
-        key_store: KeyStore,
-        *,
-        keeps_history: bool = True,
+        self, settings: ServerSettings, event_log: EventLog, state_dir: Path, *, keeps_state: bool = True
     ) -> None:
         self._settings = settings
-        self._keys = KeyRing(key_store)
-        self._keeps_history = keeps_history
+        self._keeps_state = keeps_state
         self.events = PlatformEvents(event_log)
         self._state_dir = state_dir
         self._closers = contextlib.AsyncExitStack()
@@ -77,27 +65,32 @@ class Server:
         self._is_open = False
         self.inference_url = ""
         self.admin_url = ""
+        self.functions: list[str] = []  # those served when it became ready
 
     async def start(self, manifests: Sequence[FunctionManifest]) -> None:
-        """Open both ports, deploy the functions and wait until each has a ready replica.
+        """Open both ports, serve the functions, bring back what was deployed, and wait until each has a ready replica.
 
         Raises:
             StartError: A port may not or cannot be bound, its certificate cannot be used, or a function cannot start
                 for the first time.
-            StateError: The keys cannot be read.
+            StateError: The state cannot be read.
         """
-        settings, log = self._settings, self.events.log
-        tls = self._open_to()
+        settings, log, closers = self._settings, self.events.log, self._closers
+        state = ServerState(self._state_dir, self.events, closers, keeps=self._keeps_state)
+        tls = self._open_to(state.keys)
         watchdog = StallWatchdog(self.events, settings.stall_s)
         self._closers.callback(watchdog.stop)
         watchdog.start()
-        self.log_files = self._open_log_files()
-        output = ReplicaOutput(log, files=self.log_files)
+        log_files = opened_log_files(settings, self._state_dir, self.events) if self._keeps_state else None
+        if log_files is not None:
+            closers.push_async_callback(asyncio.to_thread, log_files.close)
+        output = ReplicaOutput(log, files=log_files)
         bounds = QueueBounds(requests=settings.queue_requests, bytes=settings.queue_bytes)
         run_dir = self._closers.enter_context(run_directory(self._state_dir))
-        self.isolation = isolation = self._isolate()
+        isolation = opened_isolation(settings, self._state_dir, self.events)
+        closers.push_async_callback(asyncio.to_thread, isolation.close)
         launcher = LocalLauncher(output.record, log, settings.fork_server_idle_s, isolation)
-        history_path = self._state_dir / FILE_NAME if self._keeps_history else None
+        history_path = self._state_dir / FILE_NAME if self._keeps_state else None
         history, why_not, offset_s = _open_history(history_path)
         self._platform = platform = Platform(
             launcher,
@@ -113,27 +106,31 @@ class Server:
         self._closers.push_async_callback(watch.close)  # after the platform: the last requests count
         self._closers.push_async_callback(platform.close)
         await platform.start()
+        routes = Routes(is_filling=True)
+        served = frozenset(manifest.name for manifest in manifests)
+        self.deployments = deployments = state.join(settings, platform, routes, isolation, lambda: served)
+        closers.push_async_callback(deployments.close)
         insight = Insight(watch, platform.traces, self.events.ring)
         admin = AdminServer(
             platform.overview(watch.alerts),
             platform,
             insight,
+            deployments,
             self.events,
             settings.admin_hosts,
             refusals=self._refusals,
-            keys=self._keys,
+            keys=state.keys,
             tls=tls,
         )
         self._closers.push_async_callback(admin.close)
         self.admin_url = _url(*await admin.start(settings.admin_host, settings.admin_port), tls)
-        routes = Routes(is_filling=True)
         bounded = set(Limits.__struct_fields__) & set(ServerSettings.__struct_fields__)
         limits = Limits(**{name: getattr(settings, name) for name in bounded})
 
         def is_ready() -> bool:
             return self._is_open and platform.is_ready()
 
-        self._gateway = gateway = Gateway(routes, limits, is_ready, keys=self._keys, tls=tls)
+        self._gateway = gateway = Gateway(routes, limits, is_ready, keys=state.keys, tls=tls)
         self._closers.push_async_callback(gateway.close)
         self.inference_url = _url(*await gateway.start(settings.host, settings.port), tls)
         try:
@@ -144,61 +141,20 @@ class Server:
         watch.start()
         for service in platform.services.values():
             routes.add(service)
+        await deployments.restore()
         routes.is_filling = False
         failures = await platform.first_start()
         if failures:
             raise StartError("\n".join(f"function {name!r} cannot start: {cause}" for name, cause in failures.items()))
+        self.functions = sorted(platform.services)
         self._is_open = True
 
-    def _open_log_files(self) -> LogFiles | None:
-        """The files of what replicas print; none for a state directory that goes with the server."""
-        settings, loop = self._settings, asyncio.get_running_loop()
-        if not settings.replica_log_files or not self._keeps_history:
-            return None
-
-        def told(fault: str) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(self._log_files_faulty, fault)
-
-        directory = self._state_dir / DIRECTORY
-        files = LogFiles(directory, settings.replica_log_bytes, settings.replica_log_files, told)
-        self._closers.push_async_callback(asyncio.to_thread, files.close)
-        return files
-
-    def _log_files_faulty(self, fault: str) -> None:
-        if fault:
-            remedy = f"lines are lost until {self._state_dir / DIRECTORY} can be written; serving goes on"
-            self.events.warning("replica_logs.failed", cause=fault, remedy=remedy)
-        else:
-            self.events.info("replica_logs.recovered")
-
-    def _isolate(self) -> Isolation:
-        """How replicas are kept apart, told in one line."""
-        settings, run_dir = self._settings, self._state_dir / RUN_NAME
-        wanted = IsolationSettings(**{name: getattr(settings, name) for name in IsolationSettings.__struct_fields__})
-        try:
-            run_dir.mkdir(mode=0o700, exist_ok=True)
-            scratch = ScratchSpace(run_dir)
-        except OSError as error:
-            raise StartError(
-                f"no private directories for replicas can be made in {run_dir}: {error.strerror}; "
-                "make room there, or choose another --state-dir"
-            ) from error
-        isolation = Isolation(wanted, self._state_dir, scratch)
-        self._closers.push_async_callback(asyncio.to_thread, isolation.close)
-        if not isolation.uses_landlock:
-            with contextlib.suppress(OSError):
-                be_opaque()
-        found = mechanisms(isolation)
-        on = ", ".join(mechanism.name for mechanism in found if mechanism.is_on)
-        self.events.info("isolation.in_force", on=on, off=off_in_words(found))
-        return isolation
-    def _open_to(self) -> ssl.SSLContext | None:
+    def _open_to(self, keys: KeyRing) -> ssl.SSLContext | None:
         """Read the keys and the certificate; what both ports show to clients of https, None for plain http."""
         settings = self._settings
-        self._keys.load()
-        has_keys = not self._keys.is_open
-        refuse_open_bind(settings, self._state_dir, has_keys=has_keys, keeps_keys=self._keeps_history)
+        keys.load()
+        has_keys = not keys.is_open
+        refuse_open_bind(settings, self._state_dir, has_keys=has_keys, keeps_keys=self._keeps_state)
         warn_of_bind(settings, self.events, has_keys=has_keys)
         if settings.tls_cert is None or settings.tls_key is None:
             return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 

@@ -7,21 +7,18 @@ import gc
 import logging
 import os
 import resource
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sojourn.access.key_store import KeyStore
-from sojourn.cli.key_store import opened_key_store
 from sojourn.cli.output import abandon_stdout, refuse_other_files
 from sojourn.config.load import FILE_NAME, default_state_dir, load_settings, unknown_variables
 from sojourn.config.objectives import with_objectives
 from sojourn.config.quantities import read_switch
 from sojourn.config.settings import SETTINGS, ServerSettings, flag_of, variable_of
 from sojourn.config.state_dir import StateDir, claim, sweep
-from sojourn.domain.function import FunctionManifest
 from sojourn.errors import ConfigurationError
 from sojourn.telemetry.bridge import LoggingBridge
 from sojourn.telemetry.log import EventLog
@@ -51,11 +48,13 @@ def _default_of(name: str) -> str:
 
 
 @click.command()
-@click.argument("target")
+@click.argument("target", required=False)
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Settings file [./sojourn.toml].")
 @_with_settings
-def serve(target: str, config: Path | None, **flags: Any) -> int:
-    """Serve every function in TARGET, a Python file (app.py) or module (pkg.module).
+def serve(target: str | None, config: Path | None, **flags: Any) -> int:
+    """Serve every function in TARGET, a Python file (app.py) or module (pkg.module), and what was deployed before.
+
+    Without TARGET it is a platform for `sojourn deploy`, empty the first time.
 
     Prints one line on standard output when every function has a ready replica, or rests without one until it is called:
     ready inference=http://HOST:PORT admin=http://HOST:PORT functions=a,b
@@ -66,7 +65,8 @@ def serve(target: str, config: Path | None, **flags: Any) -> int:
         settings = load_settings(flags, os.environ, config=config)
     except ConfigurationError as err:
         raise click.UsageError(str(err)) from err
-    refuse_other_files(target)
+    if target is not None:
+        refuse_other_files(target)
     event_log = EventLog(log_format=settings.log_format, log_level=settings.log_level)
     if unknown := unknown_variables(os.environ):
         event_log.warning("settings.unknown_variables", names=",".join(unknown), remedy="see sojourn serve --help")
@@ -74,8 +74,7 @@ def serve(target: str, config: Path | None, **flags: Any) -> int:
     _raise_descriptor_limit(settings.connections, event_log)
     state_dir = _claim_state_dir(settings, event_log)
     try:
-        with opened_key_store(state_dir) as key_store:
-            return _run(_served(target, settings, event_log, state_dir, key_store))
+        return _run(_served(target, settings, event_log, state_dir))
     finally:
         state_dir.release()
 
@@ -97,9 +96,7 @@ def _run(main: Coroutine[Any, Any, None]) -> int:
     return 0
 
 
-async def _served(
-    target: str, settings: ServerSettings, event_log: EventLog, state_dir: StateDir, key_store: KeyStore
-) -> None:
+async def _served(target: str | None, settings: ServerSettings, event_log: EventLog, state_dir: StateDir) -> None:
     """Describe, build, announce, wait for a signal, drain."""
     from sojourn.cli.composition import Server  # noqa: PLC0415 (as above)
     from sojourn.cli.signals import StopSignals, ended_before  # noqa: PLC0415 (as above)
@@ -107,15 +104,15 @@ async def _served(
 
     signals = StopSignals()
     signals.install()
-    server = Server(settings, event_log, state_dir.path, key_store, keeps_history=not state_dir.is_passing)
+    server = Server(settings, event_log, state_dir.path, keeps_state=not state_dir.is_passing)
 
     async def start() -> None:
-        event_log.info("server.starting", target=target, pid=os.getpid())
-        described = await describe(target, settings.describe_timeout_s)
-        manifests = with_objectives(described, settings.objectives, FILE_NAME)
+        event_log.info("server.starting", target=target or "", pid=os.getpid())
+        described = await describe(target, settings.describe_timeout_s) if target is not None else []
+        manifests = with_objectives(described, settings.objectives, FILE_NAME) if described else []
         await server.start(manifests)
         _spare_collector()
-        _announce(server, manifests)
+        _announce(server)
         server.events.info("server.ready", inference=server.inference_url, admin=server.admin_url)
 
     try:
@@ -132,8 +129,8 @@ async def _served(
     event_log.info("server.stopped")
 
 
-def _announce(server: Server, manifests: Sequence[FunctionManifest]) -> None:
-    names = ",".join(sorted(manifest.name for manifest in manifests))
+def _announce(server: Server) -> None:
+    names = ",".join(server.functions)
     try:
         click.echo(f"ready inference={server.inference_url} admin={server.admin_url} functions={names}")
     except OSError:  # nobody reads it: serving goes on

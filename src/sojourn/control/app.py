@@ -16,13 +16,14 @@ from sojourn import __version__
 from sojourn.access.key_ring import KeyRing
 from sojourn.control.answers import error_answer, failure_answer, json_answer, unknown_function
 from sojourn.control.asked import JsonBody, Switch, Text, WholeNumber, refuse_other_sites
+from sojourn.control.deploy_routes import DeployRoutes
 from sojourn.control.docs_routes import DocsRoutes
 from sojourn.control.endpoint import OPEN, Answered, Endpoint, EndpointTable
 from sojourn.control.event_stream import EventStreams
 from sojourn.control.index import index_page
 from sojourn.control.insight_routes import InsightRoutes
 from sojourn.control.key_routes import KeyRoutes
-from sojourn.control.ports import Insight, Operations, Overview
+from sojourn.control.ports import Deployments, Insight, Operations, Overview
 from sojourn.control.shapes import FunctionList, FunctionOutput, Health, ScaleAsked
 from sojourn.domain.access import ADMIN, READ, KeyRecord
 from sojourn.errors import ConfigurationError, UnknownFunctionError
@@ -51,6 +52,7 @@ class AdminRoutes:
         overview: What the server is doing.
         operations: What may be asked of it.
         insight: Answers about objectives and requests.
+        deployments: What is deployed, and its changes.
         streams: The platform's events, and who follows them.
         executor: Where slow rendering runs, off the loop.
         keys: The keys there are, to be made, listed and revoked.
@@ -63,6 +65,7 @@ class AdminRoutes:
         overview: Overview,
         operations: Operations,
         insight: Insight,
+        deployments: Deployments,
         streams: EventStreams,
         executor: Executor,
         keys: KeyRing,
@@ -72,6 +75,7 @@ class AdminRoutes:
         self._refusals = refusals
         self._overview = overview
         self._insights = InsightRoutes(overview, insight)
+        self._deploys = DeployRoutes(overview, deployments)
         self._keys = KeyRoutes(keys, events)
         self._keyring = keys
         self._operations = operations
@@ -81,7 +85,12 @@ class AdminRoutes:
 
     def table(self) -> EndpointTable:
         """All routes of the port."""
-        described: list[Endpoint] = [*self._endpoints(), *self._insights.endpoints(), *self._keys.endpoints()]
+        described: list[Endpoint] = [
+            *self._endpoints(),
+            *self._deploys.endpoints(),
+            *self._insights.endpoints(),
+            *self._keys.endpoints(),
+        ]
         docs = DocsRoutes()
         table = EndpointTable([*described, *docs.endpoints()])
         docs.describe(table)

@@ -21,6 +21,7 @@ from sojourn.errors import (
     BundleError,
     ConfigurationError,
     DeploymentError,
+    SojournError,
     StateError,
     TargetError,
     UnknownFunctionError,
@@ -70,6 +71,14 @@ ROLLBACK = JsonBody(RollbackAsked, '{"revision": "0123456789ab"}')
 PROMOTE = JsonBody(PromoteAsked, '{"promote": true}')
 _NOT_KEPT = {503: "The state directory cannot be written; nothing has changed."}
 _CONFLICT = {409: "It cannot be done as things stand; the message says why."}
+# The first that fits.
+_ANSWERS: Final[tuple[tuple[type[SojournError], int, str], ...]] = (
+    (BundleError, 400, "archive_refused"),
+    (TargetError, 422, "import_failed"),
+    (ConfigurationError, 400, "bad_request"),
+    (DeploymentError, 409, "deployment_conflict"),
+    (StateError, 503, "state_unavailable"),
+)
 _Method = Callable[["DeployRoutes", Request], Awaitable[Response]]
 
 
@@ -82,16 +91,11 @@ def _told(method: _Method) -> _Method:
             return await method(self, request)
         except UnknownFunctionError:
             return unknown_function(request, request.path_params["name"], self._overview)
-        except BundleError as err:
-            return error_answer(request, 400, str(err), "archive_refused")
-        except TargetError as err:
-            return error_answer(request, 422, str(err), "import_failed")
-        except ConfigurationError as err:
-            return error_answer(request, 400, str(err))
-        except DeploymentError as err:
-            return error_answer(request, 409, str(err), "deployment_conflict")
-        except StateError as err:
-            return error_answer(request, 503, str(err), "state_unavailable")
+        except SojournError as err:
+            for kind, status, code in _ANSWERS:
+                if isinstance(err, kind):
+                    return error_answer(request, status, str(err), code)
+            raise
 
     return answer
 

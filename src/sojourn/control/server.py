@@ -20,7 +20,7 @@ from sojourn.control.endpoint import EndpointTable
 from sojourn.control.event_stream import HEARTBEAT_S, EventStreams
 from sojourn.control.guard import Guard, HostRule
 from sojourn.control.key_check import KeyCheck
-from sojourn.control.ports import Insight, Operations, Overview
+from sojourn.control.ports import Deployments, Insight, Operations, Overview
 from sojourn.errors import StartError
 from sojourn.telemetry.events import PlatformEvents
 
@@ -65,6 +65,7 @@ class AdminServer:
         overview: What the server is doing.
         operations: What may be asked of it.
         insight: Answers about objectives and requests.
+        deployments: What is deployed, and its changes.
         events: What happened; its log is where failures of the admin port itself are told.
         allowed_hosts: Host names answered besides loopback and the bound host.
         bounds: What one client may take.
@@ -77,6 +78,7 @@ class AdminServer:
         overview: Overview,
         operations: Operations,
         insight: Insight,
+        deployments: Deployments,
         events: PlatformEvents,
         allowed_hosts: Iterable[str] = (),
         bounds: ConnectionBounds | None = None,
@@ -93,6 +95,7 @@ class AdminServer:
         self._overview = overview
         self._operations = operations
         self._insight = insight
+        self._deployments = deployments
         self._event_log = events.log
         self._streams = EventStreams(events.ring, heartbeat_s)
         self._keys.listeners.append(self._streams.recheck)
@@ -117,6 +120,7 @@ class AdminServer:
             self._overview,
             self._operations,
             self._insight,
+            self._deployments,
             self._streams,
             self._executor,
             self._keys,

@@ -14,7 +14,7 @@ from sojourn.core.agenda import Agenda
 from sojourn.core.fleet import Deployment, Fleet, Member
 from sojourn.core.floors import Floors
 from sojourn.core.pool import UNBOUNDED, Pool
-from sojourn.core.scaler import FIRST_WISH, Scaler
+from sojourn.core.scaler import Scaler
 from sojourn.core.sharing import Sharing
 from sojourn.core.succession import Succession
 from sojourn.domain.action import (
@@ -168,10 +168,11 @@ class Controller:
             scaling_policy(settings.scaling, settings),
             keepalive_policy(settings.keepalive),
             max(self._pool.most_of(claim_of(settings)), 1),
+            is_proven=event.is_proven,
         )
         self._last_number += 1
         deployment = Deployment(
-            key, settings, claim_of(settings), scaler, Succession(self._rng), FIRST_WISH, self._last_number,
+            key, settings, claim_of(settings), scaler, Succession(self._rng), scaler.first_wish, self._last_number,
             is_live=not event.is_candidate,
             floor=min(settings.floor_replicas, scaler.max_replicas),
             reserved=int(event.is_candidate),

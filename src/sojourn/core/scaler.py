@@ -29,6 +29,7 @@ class Wish(msgspec.Struct, frozen=True):
 
 
 FIRST_WISH = Wish(1, "start", "a first replica shows whether the function loads", is_idle=True)
+PROVEN_WISH = Wish(0, "start", "it has run before and rests until it is called", is_idle=True)
 
 
 class Scaler:
@@ -43,14 +44,22 @@ class Scaler:
         policy: Its scaling policy.
         keepalive: Its keep-alive policy.
         most: Replicas the pool would hold of this function alone, >= 1.
+        is_proven: Whether it has run before: then no replica need show that it loads.
     """
 
     def __init__(
-        self, settings: FunctionSettings, policy: ScalingPolicy, keepalive: KeepAlivePolicy, most: int
+        self,
+        settings: FunctionSettings,
+        policy: ScalingPolicy,
+        keepalive: KeepAlivePolicy,
+        most: int,
+        *,
+        is_proven: bool = False,
     ) -> None:
         self.min_replicas = settings.floor_replicas
         self.max_replicas = settings.max_replicas if settings.max_replicas is not None else most
         self._most = most
+        self.first_wish = PROVEN_WISH if is_proven else FIRST_WISH
         self._settings = settings
         self._policy = policy
         self._keepalive = keepalive
@@ -131,7 +140,7 @@ class Scaler:
     def wish(self, ready: int, starting_ages_s: tuple[float, ...], now_s: float) -> Wish:
         """How many replicas are wanted now, within floor and ceiling."""
         if self._is_new and self._idle_since_s is None and not self._is_working:
-            return self._bounded(FIRST_WISH)
+            return self._bounded(self.first_wish)
         is_idle = not self._is_working
         if is_idle and self._is_over(now_s):
             return self._bounded(Wish(0, "keep_alive", self._why_over(now_s), is_idle=True))

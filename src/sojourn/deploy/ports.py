@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from sojourn.domain.function import FunctionManifest
+from sojourn.domain.deployment import Description
 from sojourn.runtime.service import FunctionService
 
 
@@ -25,17 +25,10 @@ class Traffic(Protocol):
         """Nobody answers to this revision any more, or (None) to the name, with or without a revision."""
 
 
-class Described(NamedTuple):
-    """What the import of a source tree declared, and which distributions it loaded, with their versions."""
-
-    manifests: list[FunctionManifest]
-    dependencies: dict[str, str]
-
-
 class Describe(Protocol):
     """Imports a target in a short-lived process."""
 
-    async def __call__(self, target: str, root: Path) -> Described:
+    async def __call__(self, target: str, root: Path) -> Description:
         """What `target` declares, imported in the source tree `root`.
 
         Raises:

@@ -92,7 +92,7 @@ class Reloader:
             self._later(self._platform.retire(name, before, self._drain_s))
         return Reloaded(name, before, manifest.revision, monotonic() - began_at_s)
 
-    def _later(self, ending: Awaitable[None]) -> None:
+    def _later(self, ending: Awaitable[bool]) -> None:
         """In the background: nobody waits for a revision that has no traffic any more."""
 
         async def end() -> None:

@@ -13,6 +13,7 @@ from sojourn.deploy.ports import Traffic
 from sojourn.domain.deployment import Revision, RolloutPlan
 from sojourn.domain.function import FunctionManifest
 from sojourn.domain.rollout import (
+    ArmCounts,
     CandidateFailed,
     CandidateWarm,
     CountsSeen,
@@ -76,6 +77,7 @@ class RolloutRun:
         self._on_reject = on_reject
         slo = manifest.settings.slo
         self._machine = Rollout(plan, slo.objective if slo is not None else None, has_stable=stable is not None)
+        self._stable_before = ArmCounts()  # when traffic was shared first
         self._told: asyncio.Queue[RolloutEvent] = asyncio.Queue(16)
 
     @property
@@ -134,9 +136,18 @@ class RolloutRun:
             asked.cancel()
         if is_warming or self.stable is None:
             return RolloutTick()
-        return CountsSeen(
-            self._platform.arm_counts(self.name, self.stable.revision),
-            self._platform.arm_counts(self.name, self.revision.revision),
+        stable, candidate = self._counts()
+        return CountsSeen(_since(self._stable_before, stable), candidate)
+
+    def _counts(self) -> tuple[ArmCounts, ArmCounts]:
+        """What both revisions have counted since they were launched."""
+        assert self.stable is not None, "there is a revision to compare with"
+        return tuple(  # type: ignore[return-value]
+            ArmCounts(total=counts.total, bad=counts.bad, errors=counts.failed)
+            for counts in (
+                self._platform.arm_counts(self.name, self.stable.revision),
+                self._platform.arm_counts(self.name, self.revision.revision),
+            )
         )
 
     async def _step(self, event: RolloutEvent) -> None:
@@ -148,6 +159,8 @@ class RolloutRun:
         match action:
             case SetShare(share=share, why=why):
                 assert self.service is not None, "it is warm"
+                if self.status.step <= 1 and self.stable is not None:
+                    self._stable_before = self._counts()[0]
                 if self.stable is not None and 0.0 < share < 1.0:
                     self._traffic.split(name, self.stable, self.service, share)
                 elif self.stable is not None and share <= 0.0:
@@ -166,3 +179,8 @@ class RolloutRun:
                     self._traffic.remove(name, revision)
                 self._events.warning("rollout.rejected", function=name, revision=revision, cause=cause)
                 await self._on_reject(self, cause)
+
+
+def _since(before: ArmCounts, now: ArmCounts) -> ArmCounts:
+    """What was counted since."""
+    return ArmCounts(total=now.total - before.total, bad=now.bad - before.bad, errors=now.errors - before.errors)

@@ -9,18 +9,18 @@ from typing import Final
 
 import msgspec
 
-from sojourn.bundle.revision import revision_of
 from sojourn.bundle.store import BundleStore
 from sojourn.deploy.ports import Describe, Traffic
 from sojourn.deploy.run import RolloutRun
 from sojourn.deploy.told import evidence_of, history_of, told_at_rest, told_of
-from sojourn.domain.deployment import ALL_AT_ONCE, Revision, RolloutPlan
+from sojourn.domain.deployment import ALL_AT_ONCE, Revision, RolloutPlan, deployed_as, revision_of
 from sojourn.domain.deployment_status import DeployAsked, Deployed, RevisionTold, RolloutTold
 from sojourn.domain.function import FunctionManifest
 from sojourn.domain.rollout import FunctionDeleted, PromoteAsked, RollbackAsked, RolloutState, Superseded
 from sojourn.errors import DeploymentError, StateError, UnknownFunctionError
 from sojourn.runtime.platform import Platform
 from sojourn.state.keeper import StateKeeper
+from sojourn.state.record import StoredFunction
 from sojourn.state.store import StateStore
 from sojourn.telemetry.events import PlatformEvents
 
@@ -104,7 +104,7 @@ class DeployService:
                 described = await self._describe(asked.target, root)
         finally:
             self._uploading -= 1
-        manifests = described.manifests if asked.name is None else [renamed(described.manifests, asked.name)]
+        manifests = deployed_as(described.functions, asked.name or "")
         revisions = [
             Revision(
                 function=manifest.name,
@@ -203,16 +203,16 @@ class DeployService:
         Raises:
             StateError: The state cannot be read.
         """
-        functions, revisions = await self._keeper.do(lambda store: (store.functions(), store.revisions()))
+        functions = await self._keeper.do(_everything)
         served = self._served()
-        for stored in functions:
+        for stored, revisions in functions:
             if stored.name in served:
                 self._events.warning(
                     "function.shadowed", function=stored.name, cause="the file that is served declares this name, too"
                 )
                 continue
             held = self._held[stored.name] = _Held()
-            own = {each.revision: each for each in revisions if each.function == stored.name}
+            own = {each.revision: each for each in revisions}
             live = own.get(stored.live or "")
             if live is not None:
                 self._revive(held, live)
@@ -258,10 +258,12 @@ class DeployService:
         wall_s = time()
 
         def keep(store: StateStore) -> list[bool]:
-            created = [store.put_revision(revision) for revision in revisions]
-            for revision in revisions:
-                if not self._is_settled(revision):
-                    store.set_candidate(revision.function, revision.revision, plan, wall_s)
+            created = [store.revision(each.function, each.revision) is None for each in revisions]
+            with store.transaction():
+                for revision in revisions:
+                    store.put_revision(revision)
+                    if not self._is_settled(revision):
+                        store.set_candidate(revision.function, revision.revision, plan, wall_s)
             return created
 
         created = await self._keeper.do(keep)
@@ -284,8 +286,9 @@ class DeployService:
         return held.live is not None and held.live.revision == revision.revision
 
     def _revive(self, held: _Held, live: Revision) -> None:
-        service = self._platform.launch(self._runnable(live), is_proven=True)
-        self._platform.make_live(live.function, live.revision)
+        self._platform.deploy([self._runnable(live)], is_proven=True)
+        service = self._platform.services[live.function]
+        self._traffic.pin(service)
         self._traffic.direct(service)
         held.live = live
 
@@ -296,7 +299,7 @@ class DeployService:
 
     def _begin(self, held: _Held, revision: Revision, plan: RolloutPlan) -> None:
         name = revision.function
-        stable = self._platform.live(name) if held.live is not None else None
+        stable = self._platform.services.get(name) if held.live is not None else None
         held.run = run = RolloutRun(
             revision,
             self._runnable(revision),
@@ -392,15 +395,5 @@ class DeployService:
         await asyncio.to_thread(self._bundles.sweep, referenced)
 
 
-def renamed(manifests: Sequence[FunctionManifest], name: str) -> FunctionManifest:
-    """The only function of a tree under another name.
-
-    Raises:
-        DeploymentError: There are several; the message names them.
-        ConfigurationError: It cannot be a name.
-    """
-    if len(manifests) != 1:
-        names = ", ".join(manifest.name for manifest in manifests)
-        raise DeploymentError(f"--name {name} is for a single function; this tree declares {names}")
-    only = manifests[0]
-    return msgspec.structs.replace(only, settings=msgspec.structs.replace(only.settings, name=name))
+def _everything(store: StateStore) -> list[tuple[StoredFunction, list[Revision]]]:
+    return [(stored, store.revisions(stored.name)) for stored in store.functions()]

@@ -11,7 +11,7 @@ from sojourn.deploy.run import RolloutRun
 from sojourn.domain.deployment import Revision
 from sojourn.domain.deployment_status import RevisionTold, RolloutTold
 from sojourn.domain.rollout import RolloutState
-from sojourn.state.records import StoredRollout
+from sojourn.state.record import StoredRollout
 
 
 def told_of(run: RolloutRun) -> RolloutTold:

@@ -112,11 +112,13 @@ class FunctionDeployed(msgspec.Struct, frozen=True, gc=False):
 
     `key` is what actions, reports and other events call it by: `name@revision` where several revisions of a function
     run side by side, or empty for the plain name. `is_candidate`: others of the same name have its traffic for now.
+    `is_proven`: it has run before, so that no first replica need show whether it loads.
     """
 
     settings: FunctionSettings
     key: str = ""
     is_candidate: bool = False
+    is_proven: bool = False
 
 
 class FunctionPromoted(msgspec.Struct, frozen=True, gc=False):

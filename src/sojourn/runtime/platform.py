@@ -113,8 +113,12 @@ class Platform:
 
     # ---- functions and revisions
 
-    def deploy(self, manifests: Iterable[FunctionManifest]) -> None:
+    def deploy(self, manifests: Iterable[FunctionManifest], *, is_proven: bool = False) -> None:
         """Serve these functions from now on, each the first and live revision of its name, and start their replicas.
+
+        Args:
+            manifests: The functions.
+            is_proven: They have run before: those that need no replica get none until they are called.
 
         Raises:
             ConfigurationError: A claim is more than there is, the minima of all do not fit together, or a name is taken.
@@ -131,7 +135,9 @@ class Platform:
             self.services[manifest.name] = service
             self.lineages.setdefault(manifest.name, Lineage()).begin(service)
         for manifest in manifests:
-            self._driver.post(FunctionDeployed(manifest.settings, self.services[manifest.name].key))
+            self._driver.post(
+                FunctionDeployed(manifest.settings, self.services[manifest.name].key, is_proven=is_proven)
+            )
 
     def launch(self, manifest: FunctionManifest) -> FunctionService:
         """Run a further revision of a function, or the first of a new name; nothing leads to it yet.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
@@ -12,6 +13,7 @@ from sojourn.state.store import StateStore
 
 WAITING_MAX: Final = 256
 ANSWER_S_MAX: Final = 30.0
+_NOW_S_MAX: Final = 2.0
 
 _T = TypeVar("_T")
 
@@ -47,6 +49,7 @@ class StateKeeper:
         self._waiting = 0
         self._is_closed = False
         self._thread = ThreadPoolExecutor(1, "sojourn-state")
+        self._turn = threading.Lock()  # the store is used from one thread at a time
 
     @property
     def waiting(self) -> int:
@@ -68,7 +71,7 @@ class StateKeeper:
                 f"{self._store.path}: {self._waiting} changes wait for the disk already; nothing was changed, try again later"
             )
         self._waiting += 1
-        doing = asyncio.get_running_loop().run_in_executor(self._thread, work, self._store)
+        doing = asyncio.get_running_loop().run_in_executor(self._thread, self._in_turn, work)
         doing.add_done_callback(self._ended)
         # Shielded by `wait`: who is cancelled gives up the answer, not what is being written.
         done, _ = await asyncio.wait({doing}, timeout=self._answer_s_max)
@@ -79,10 +82,34 @@ class StateKeeper:
             )
         return doing.result()
 
+    def now(self, work: Callable[[StateStore], _T]) -> _T:
+        """As `do`, but the loop waits: for what is rare and takes milliseconds, such as a change of keys.
+
+        Raises:
+            StateError: It was refused and nothing was changed.
+        """
+        if self._is_closed:
+            raise StateError(f"{self._store.path} is closed: the server is stopping; nothing was changed")
+        if not self._turn.acquire(timeout=_NOW_S_MAX):
+            raise StateError(f"{self._store.path}: the disk is slow; nothing was changed, try again later")
+        try:
+            return work(self._store)
+        finally:
+            self._turn.release()
+            self._look()
+
+    def _in_turn(self, work: Callable[[StateStore], _T]) -> _T:
+        with self._turn:
+            return work(self._store)
+
     def _ended(self, doing: asyncio.Future[_T]) -> None:
         self._waiting -= 1
         if not doing.cancelled():
             doing.exception()  # asked for here, too: its caller may have given up
+        self._look()
+
+    def _look(self) -> None:
+        """Tell when the store begins or ceases to fail."""
         failure = self._store.failure
         is_news = bool(failure) != bool(self.failure)
         self.failure = failure
