@@ -34,7 +34,8 @@ class Deployment(msgspec.Struct):
     `key` is what all else calls it by, `number` the order of deployment. `wish` is how many replicas it wants, asked again at `look_at_s` or when something happens to it;
     `target` is how many it should have: as many as it wants and the pool allows. `claim` is what each replica claims.
     `is_commanded`: an operator has just set its bounds. `is_live`: its function's name means this one; `floor` is its own
-    floor then, `reserved` what a rollout wants of it as long as there are others of the same name.
+    floor then, `reserved` what a rollout wants of it as long as there are others of the same name. `is_leaving`: the name
+    meant it before, and it only finishes what it has.
     """
 
     key: str
@@ -47,6 +48,7 @@ class Deployment(msgspec.Struct):
     look_at_s: float = -inf
     is_commanded: bool = False
     is_live: bool = True
+    is_leaving: bool = False
     floor: int = 0
     reserved: int = 0
     target: int = 0

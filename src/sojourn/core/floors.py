@@ -12,11 +12,12 @@ from sojourn.domain.resources import Resources
 class Floors:
     """Gives each deployment as much of its floor as the pool has beside the others' floors; more could never be given.
 
-    Of several revisions of one function only the live one has the function's floor; another has what a rollout
-    reserved for it, one replica if it said nothing. Where there is no room for both, the live one keeps its first replica
-    whatever happens, then the others get theirs, then the live one the rest: so a rollout goes on wherever one replica
-    of each fits, and a candidate for which there is no room at all waits without harm. When one is left alone, it has
-    its own floor again.
+    Of several revisions of one function only the live one has the function's floor; a candidate has what a rollout
+    reserved for it, one replica if it said nothing, and one that was live before keeps one until it is removed, so that
+    it can finish what it has. Where there is no room for all of that, the first replica of each comes before anything
+    else: that of one that is leaving, that of the live one, those of candidates, and last the rest of what the live one is to
+    have. So a rollout goes on wherever one replica of each fits; where only one fits, a candidate waits without harm, and
+    once it is live, until the one before it has finished. When one is left alone, it has its own floor again.
 
     Args:
         pool: What there is.
@@ -32,31 +33,44 @@ class Floors:
         present = [each for each in self._deployments.values() if not each.is_removed]
         revisions = [each for each in present if each.settings.name == function]
         claimed = _sum(each for each in present if each.settings.name != function)
-        live = next((each for each in revisions if each.is_live), None)
-        if live is None or len(revisions) == 1:
-            for each in revisions:
-                each.reserved = 0 if each.is_live else each.reserved
-                floor = self._pool.most_beside(claimed, each.claim, max(each.floor, each.reserved))
-                each.scaler.limit(floor, None)
+        if len(revisions) == 1:
+            alone = revisions[0]
+            alone.reserved = 0 if alone.is_live else alone.reserved
+            floor = self._pool.most_beside(claimed, alone.claim, max(alone.floor, alone.reserved))
+            alone.scaler.limit(floor, None)
             return revisions
-        first = self._pool.most_beside(claimed, live.claim, 1)
-        beside = claimed.plus(live.claim, first)
+        floors: dict[str, int] = {}
+        for is_first in (True, False):
+            for each in sorted(revisions, key=_precedence):
+                before = floors.get(each.key, 0)
+                most = 1 if is_first else _wanted(each) - before
+                more = self._pool.most_beside(claimed, each.claim, most)
+                floors[each.key] = before + more
+                claimed = claimed.plus(each.claim, more)
         for each in revisions:
-            if each is not live:
-                floor = self._pool.most_beside(beside, each.claim, min(each.reserved, each.scaler.max_replicas))
-                each.scaler.limit(floor, None)
-                beside = beside.plus(each.claim, floor)
-                claimed = claimed.plus(each.claim, floor)
-        wanted = min(max(live.floor, live.reserved), max(live.scaler.max_replicas, live.floor))
-        live.scaler.limit(self._pool.most_beside(claimed, live.claim, wanted), None)
+            floor = floors[each.key] if _wanted(each) else 0  # room was kept for its first all the same
+            each.scaler.limit(floor, None)
         return revisions
 
     def promote(self, promoted: Deployment) -> None:
-        """The function's name means this deployment from now on."""
+        """The function's name means this deployment from now on; what it meant before is leaving."""
         for each in self._deployments.values():
-            if each.settings.name == promoted.settings.name:
-                each.is_live = each is promoted
-                each.reserved = each.reserved if each.is_live else 0
+            if each.settings.name == promoted.settings.name and each is not promoted:
+                each.is_leaving = each.is_leaving or each.is_live
+                each.is_live = False
+        promoted.is_live, promoted.is_leaving = True, False
+
+
+def _precedence(deployment: Deployment) -> tuple[bool, bool, int]:
+    return not deployment.is_leaving, not deployment.is_live, deployment.number
+
+
+def _wanted(deployment: Deployment) -> int:
+    """The floor it is to have if there is room, while there are other revisions of its function."""
+    if deployment.is_leaving:
+        return 1
+    floor = max(deployment.floor if deployment.is_live else 0, deployment.reserved)
+    return min(floor, max(deployment.scaler.max_replicas, deployment.floor if deployment.is_live else 0))
 
 
 def _sum(deployments: Iterable[Deployment]) -> Resources:

@@ -200,6 +200,9 @@ class Platform:
     def make_live(self, function: str, revision: str) -> None:
         """From now on a function's name means this revision, for everything but the gateway, whose routes are its own.
 
+        The one before it keeps a replica to finish with, even where that leaves no room for this one: it is to be
+        retired as soon as no route leads to it.
+
         Raises:
             UnknownFunctionError: No such revision runs.
         """
