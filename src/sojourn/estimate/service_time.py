@@ -42,6 +42,9 @@ class ServiceTimeFit(msgspec.Struct, frozen=True, kw_only=True):
         sums: The weighted sums the line comes from.
         ratios: Measured to fitted times, oldest first.
         by_size: Of each such size: the size, how long ago it was seen last, and its durations, oldest first.
+        recent: The last few batches, oldest first: size and duration.
+        drift: How far towards an alarm that it has become slower, and faster.
+        cautious_s: For how much longer it is cautious after such an alarm.
     """
 
     alpha_s: float
@@ -51,9 +54,13 @@ class ServiceTimeFit(msgspec.Struct, frozen=True, kw_only=True):
     sums: tuple[float, float, float, float, float]
     ratios: list[float]
     by_size: list[tuple[int, float, list[float]]] = []
+    recent: list[tuple[int, float]] = []
+    drift: tuple[float, float] = (0.0, 0.0)
+    cautious_s: float = 0.0
 
     def __post_init__(self) -> None:
-        numbers = [self.alpha_s, self.beta_s, *self.sums, *self.ratios]
+        numbers = [self.alpha_s, self.beta_s, *self.sums, *self.ratios, *self.drift, self.cautious_s]
+        numbers += [duration_s for _, duration_s in self.recent]
         numbers += [value for _, age_s, durations_s in self.by_size for value in (age_s, *durations_s)]
         if not all(isfinite(number) and number >= 0 for number in numbers) or min(self.samples, self.largest_seen) < 0:
             raise ValueError("service times must be numbers >= 0")
@@ -138,11 +145,15 @@ class ServiceTimeModel:
         model.samples = fit.samples
         model.largest_seen = min(fit.largest_seen, largest_batch)
         model._sums = fit.sums
+        model._recent.extend((min(size, largest_batch), duration_s) for size, duration_s in fit.recent)
+        model._drift_up, model._drift_down = fit.drift
+        model._cautious_until_s = now_s + fit.cautious_s
         model._ratios.extend(fit.ratios)
         for size, age_s, durations_s in fit.by_size:
             if 1 <= size <= largest_batch and age_s + away_s <= _SIZE_KEPT_S and durations_s:
                 model._by_size[size] = deque(durations_s, maxlen=_SIZE_SAMPLES_KEPT)
                 model._by_size_at_s[size] = now_s - age_s - away_s
+        model._fit_at_s = now_s
         model._tabulate(now_s)
         return model
 
@@ -163,6 +174,9 @@ class ServiceTimeModel:
                 for age_s, size in latest[:_SIZES_TOLD]
                 if size in self._by_size
             ],
+            recent=list(self._recent),
+            drift=(self._drift_up, self._drift_down),
+            cautious_s=max(self._cautious_until_s - now_s, 0.0),
         )
 
     @property

@@ -5,11 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 from random import Random
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sojourn.estimate.service_time import ServiceTimeModel, monotone
+from sojourn.estimate.service_time import ServiceTimeFit, ServiceTimeModel, monotone
 
 
 def taught(samples, largest_batch=32, start_s=0.0) -> ServiceTimeModel:
@@ -220,3 +221,63 @@ def test_monotone_keeps_the_weighted_mean_and_leaves_sorted_sequences_alone(pair
         sum(v * w for v, w in zip(values, weights, strict=True)), abs=1e-6
     )
     assert monotone(sorted(values), weights) == sorted(values)
+
+
+def noisy_samples(seed: int, count: int, largest: int = 16) -> list[tuple[int, float]]:
+    rng = Random(seed)
+    sizes = [rng.randint(1, largest) for _ in range(count)]
+    return [(size, (0.005 + 0.001 * size) * rng.lognormvariate(0.0, 0.1)) for size in sizes]
+
+
+@given(st.integers(0, 300), st.integers(1, 40), st.integers(0, 1000))
+@settings(max_examples=12)
+def test_a_resumed_model_says_what_the_one_before_said(count: int, more: int, seed: int):
+    """Told as JSON and taken up at another instant, it predicts the same, and goes on learning as if nothing had been."""
+    samples = noisy_samples(seed, count)
+    before = taught(samples)
+    ended_s = len(samples) * 0.02
+    before._tabulate(ended_s)
+    text = msgspec.json.encode(before.fit(ended_s))
+    after = ServiceTimeModel.resumed(msgspec.json.decode(text, type=ServiceTimeFit), 32, 5000.0)
+    assert after.samples == before.samples
+    assert after.is_known == before.is_known
+    if count:
+        assert after.mean_by_size_s == pytest.approx(before.mean_by_size_s)
+        assert after.p95_by_size_s == pytest.approx(before.p95_by_size_s)
+        assert [after.p99_s(size) for size in (1, 8, 32)] == pytest.approx([before.p99_s(size) for size in (1, 8, 32)])
+    for index, (size, duration_s) in enumerate(noisy_samples(seed + 1, more)):
+        before.observe(size, duration_s, ended_s + (index + 1) * 0.3)
+        after.observe(size, duration_s, 5000.0 + (index + 1) * 0.3)
+    assert after.mean_by_size_s == pytest.approx(before.mean_by_size_s)
+
+
+def test_after_a_long_absence_the_line_is_kept_and_samples_of_single_sizes_are_not():
+    """As after the same time of quiet in one run."""
+    model = taught([(4, 0.010), (8, 0.020), (16, 0.022)] * 20)
+    model._tabulate(1.2)
+    fit = model.fit(1.2)
+    near = ServiceTimeModel.resumed(fit, 32, 100.0, away_s=5.0)
+    far = ServiceTimeModel.resumed(fit, 32, 100.0, away_s=600.0)
+    assert near.mean_by_size_s[16] == pytest.approx(model.mean_by_size_s[16])
+    assert near.mean_by_size_s[16] != pytest.approx(16 * near.alpha_s + near.beta_s)
+    assert far.mean_by_size_s[16] == pytest.approx(16 * far.alpha_s + far.beta_s)
+    assert (far.alpha_s, far.samples) == (model.alpha_s, 60)
+
+
+def test_a_model_for_smaller_batches_resumes_from_one_for_larger():
+    """A revision may lower its largest batch; what was learnt of larger ones stays in the line."""
+    model = taught([(b, 0.005 + 0.0005 * b) for b in range(1, 33)] * 3)
+    after = ServiceTimeModel.resumed(model.fit(2.0), 8, 0.0)
+    assert after.size_cap == 8
+    assert after.mean_by_size_s[8] == pytest.approx(0.009, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"alpha_s": -1.0}, {"beta_s": float("inf")}, {"sums": (float("nan"),) * 5}, {"ratios": [-1.0]}, {"samples": -1}],
+)
+def test_a_fit_that_cannot_be_is_refused(change: dict):
+    """Whoever read it from somewhere hears of it before a model does."""
+    plain = {**msgspec.to_builtins(taught([(1, 0.01)] * 5).fit(1.0)), **change}
+    with pytest.raises(msgspec.ValidationError, match="numbers"):
+        msgspec.convert(plain, ServiceTimeFit)

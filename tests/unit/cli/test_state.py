@@ -1,0 +1,130 @@
+"""`sojourn state`: what people type, what they read, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sojourn.cli.main import run
+from sojourn.config.state_dir import claim
+from sojourn.state.store import StateStore
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "state"))
+from state_samples import bundle_of, go_live, key
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    """No settings of this machine, and a home of its own."""
+    for name in ("SOJOURN_STATE_DIR", "SOJOURN_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+
+
+def make_state(state_dir, number=1):
+    """A directory as a server leaves it."""
+    state_dir.mkdir(parents=True, mode=0o700)
+    store = StateStore.opened_in(state_dir)
+    go_live(store, number)
+    store.put_key(key(number))
+    store.close()
+    bundle = state_dir / "bundles" / bundle_of(number)
+    bundle.mkdir(parents=True)
+    (bundle / "app.py").write_text(f"number = {number}\n")
+    return state_dir
+
+
+def test_backup_and_restore_of_a_stopped_server(tmp_path, capsys):
+    """By port without further words: backed up, restored into the empty directory of another, checked there."""
+    make_state(tmp_path / "home" / "sojourn" / "8080")
+    assert run(["state", "backup", "state.tar"]) == 0
+    said = capsys.readouterr().out
+    assert "1 functions, 1 revisions, 1 keys, 1 bundles, state.db" in said
+    assert "sojourn state restore state.tar" in said
+    assert run(["state", "restore", "state.tar", "--port", "9000"]) == 0
+    assert "into an empty directory" in capsys.readouterr().out
+    assert run(["state", "check", "--port", "9000"]) == 0
+    assert "1 functions, 1 revisions, 1 keys, 1 bundles" in capsys.readouterr().out
+
+
+def test_restore_replaces_only_a_directory_that_is_named(tmp_path, capsys):
+    """The default one could hold what somebody needs."""
+    default = make_state(tmp_path / "home" / "sojourn" / "8080")
+    make_state(tmp_path / "other", 2)
+    assert run(["state", "backup", "state.tar", "--state-dir", "other"]) == 0
+    assert run(["state", "restore", "state.tar"]) == 1
+    assert "holds a state already" in capsys.readouterr().err
+    assert run(["state", "restore", "state.tar", "--state-dir", str(default)]) == 0
+    assert "in place of what was there" in capsys.readouterr().out
+    store = StateStore.read_from(default)
+    assert store.referenced_bundles() == {bundle_of(2)}
+    store.close()
+
+
+def test_while_a_server_holds_it_backup_and_check_go_on_and_restore_is_refused(tmp_path, capsys):
+    """A real second process; nothing is changed by its refusal."""
+    state_dir = make_state(tmp_path / "held")
+    held = claim(state_dir)
+    store = StateStore.opened_in(state_dir)
+    try:
+        assert run(["state", "backup", "state.tar", "--state-dir", "held"]) == 0
+        assert run(["state", "check", "--state-dir", "held"]) == 0
+        words = ["state", "restore", "state.tar", "--state-dir", "held"]
+        ended = subprocess.run(
+            [sys.executable, "-m", "sojourn.cli.main", *words], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert ended.returncode == 1
+        assert "is held by a running server" in ended.stderr
+        store.put_key(key(2))
+    finally:
+        store.close()
+        held.release()
+    capsys.readouterr()
+    assert run(["state", "check", "--state-dir", "held", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["keys"] == 2
+
+
+def test_json_for_programs(tmp_path, capsys):
+    """Each command prints one object."""
+    make_state(tmp_path / "here")
+    printed = []
+    for words in (["check"], ["backup", "state.tar"], ["restore", "state.tar"]):
+        assert run(["state", *words, "--state-dir", "here", "--json"]) == 0
+        printed.append(json.loads(capsys.readouterr().out))
+    checked, made, restored = printed
+    assert (checked["ok"], checked["faults"], checked["functions"]) == (True, [], 1)
+    assert (made["bundles"], made["databases"]) == (1, ["state.db"])
+    assert (restored["functions"], restored["has_replaced"]) == (["digits"], True)
+
+
+def test_check_tells_what_is_wrong_and_ends_with_1(tmp_path, capsys):
+    """A missing bundle, then a damaged file, with what to do about it; no directory at all."""
+    state_dir = make_state(tmp_path / "here")
+    (state_dir / "bundles" / bundle_of(1) / "app.py").unlink()
+    assert run(["state", "check", "--state-dir", "here"]) == 1
+    assert f"bundle {bundle_of(1)}: it is empty" in capsys.readouterr().out
+    content = (state_dir / "state.db").read_bytes()
+    (state_dir / "state.db").write_bytes(content[:8192])
+    assert run(["state", "check", "--state-dir", "here", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["ok"] is False
+    assert "sojourn state restore FILE" in found["faults"][0]
+    assert run(["state", "backup", "state.tar", "--state-dir", "here"]) == 1
+    assert "is damaged" in capsys.readouterr().err
+    assert run(["state", "check", "--state-dir", "nowhere"]) == 1
+    assert not (tmp_path / "state.tar").exists()
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [["check", "--port", "many"], ["backup"], ["restore"], ["check", "--port", "0"], ["forget"]]
+)
+def test_usage_errors_end_with_2(words, capsys):
+    """With what was wrong."""
+    assert run(["state", *words]) == 2
+    assert capsys.readouterr().err
