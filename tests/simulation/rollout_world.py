@@ -11,12 +11,13 @@ from msgspec.structs import replace
 
 from sojourn.core.controller import Controller
 from sojourn.core.dispatcher import Dispatcher
-from sojourn.core.rollout import Rollout
+from sojourn.core.rollout import Rollout, replicas_for
 from sojourn.domain.action import StartReplica, SuspendStarts
 from sojourn.domain.deployment import CANARY, RolloutPlan
-from sojourn.domain.event import FunctionDeployed, ReplicaExited, ReplicaReady
+from sojourn.domain.event import FunctionDeployed, ReplicaExited, ReplicaReady, ScaleRequested
 from sojourn.domain.function import FunctionSettings
 from sojourn.domain.objective import SLO
+from sojourn.domain.replica import ReplicaState
 from sojourn.domain.resources import Resources
 from sojourn.domain.rollout import (
     ArmCounts,
@@ -124,6 +125,8 @@ class World:
         self._is_candidate: dict[int, bool] = {}  # by replica
         self._watches = {name: Watch(OBJECTIVE) for name in ("stable", "candidate")}
         self._at_split = ArmCounts()
+        self._floor = self._stable_most = 0
+        self._controller = Controller(Random(self._rng.random()), Resources(cpus=64))
         self.driver = Driver(Rollout(plan, OBJECTIVE.objective))
         dispatchers = []
         for name in self._watches:
@@ -131,7 +134,7 @@ class World:
             dispatchers.append(Dispatcher(settings, batching_policy(settings.batching)))
         self.simulation = Simulation(
             dispatchers[0],
-            Controller(Random(self._rng.random()), Resources(cpus=64)),
+            self._controller,
             stable,
             Random(self._rng.random()),
             self._observe,
@@ -160,8 +163,13 @@ class World:
         driver = self.driver
         if isinstance(event, FunctionDeployed) and event.settings.name == "candidate":
             driver.tell(RolloutBegan(), now_s)
+            self._provide(now_s)
         elif isinstance(event, ReplicaReady) and self._is_candidate.get(event.replica_id):
-            driver.tell(CandidateWarm(), now_s)
+            if (
+                len([member for member in self._controller.members("candidate") if member.state is ReplicaState.READY])
+                >= self._floor
+            ):
+                driver.tell(CandidateWarm(), now_s)
         elif isinstance(event, ReplicaExited) and event.cause != "stopped":
             driver.tell(ReplicaFailed(self._is_candidate[event.replica_id], event.cause), now_s)
         for action in actions:
@@ -172,6 +180,15 @@ class World:
         wake_at_s = driver.rollout.next_wake_at_s
         if wake_at_s is not None and now_s >= wake_at_s:
             driver.tell(self._seen(now_s), now_s)
+            self._provide(now_s)
+
+    def _provide(self, now_s: float) -> None:
+        """See to it that the candidate has the replicas it needs for its next share."""
+        self._stable_most = max(self._stable_most, self._controller.target("stable"))
+        floor = replicas_for(self.driver.rollout.next_share, self._stable_most)
+        if floor > self._floor:
+            self._floor = floor
+            self.simulation.at(now_s, ScaleRequested("candidate", min_replicas=floor), "candidate")
 
     def _seen(self, now_s: float) -> CountsSeen:
         stable, candidate = self._counts("stable", now_s), self._counts("candidate", now_s)
@@ -262,7 +279,7 @@ def _some(among: int, share: float, rng: Random) -> int:
     return count
 
 
-_STABLE = ModelledService(0.004, 0.056, sigma=0.1, cold_start_s=2.0)  # one item takes 60 of the 100 ms
+_STABLE = ModelledService(0.004, 0.063, sigma=0.1, cold_start_s=2.0)  # one item takes 67 of the 100 ms
 
 # Candidates of the platform above, by name: the stable revision with something changed.
 SERVICES: dict[str, ModelledService] = {
@@ -270,8 +287,8 @@ SERVICES: dict[str, ModelledService] = {
     "errors 2 %": replace(_STABLE, item_failure=0.02),
     "errors 10 %": replace(_STABLE, item_failure=0.1),
     "all fail": replace(_STABLE, item_failure=1.0),
-    "service time x1.5": replace(_STABLE, alpha_s=0.006, beta_s=0.084),
-    "service time x2": replace(_STABLE, alpha_s=0.008, beta_s=0.112),
+    "service time x1.5": replace(_STABLE, alpha_s=0.006, beta_s=0.0945),
+    "service time x2": replace(_STABLE, alpha_s=0.008, beta_s=0.126),
     "dies after 5 s": replace(_STABLE, lifetime_s=5.0),
 }
 # And where only counters are played: (stable, candidate).
@@ -288,7 +305,7 @@ ARMS: dict[str, tuple[Arm, Arm]] = {
 }
 
 
-def play_platform(case: str, kind: str, seed: int, rate_per_s: float = 100.0) -> Ended:
+def play_platform(case: str, kind: str, seed: int, rate_per_s: float = 60.0) -> Ended:
     """One rollout of a whole platform."""
     return World(seed, kind, _STABLE, SERVICES[case], rate_per_s=rate_per_s).run()
 

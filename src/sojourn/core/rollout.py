@@ -7,7 +7,7 @@ While traffic is shared, what it wants at that instant is the counters: step it 
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf
+from math import ceil, inf, sqrt
 from typing import Any, Final
 
 from sojourn.domain.deployment import CANARY, RolloutPlan
@@ -45,6 +45,23 @@ BLOCKS_MIN: Final = 12  # stretches of two seconds with requests of both: as man
 FAILURES_MAX: Final = 3  # replicas of the candidate, more than of the stable revision
 _SETTLE_S: Final = 5.0  # that the scaling policy takes to see new traffic, beside what a start takes
 _SETTLE_SHARE_MAX: Final = 0.5  # of a step
+
+
+def replicas_for(share: float, stable_replicas: int) -> int:
+    """How many replicas a candidate needs at least so that a share of the traffic waits no longer with it than with the others.
+
+    A few replicas make requests wait more than many do at the same utilization. By square-root staffing a load R needs
+    `R + b sqrt(R)` replicas for the same chance to wait. A share q of it needs `qR + b sqrt(qR)`, which is at most
+    `sqrt(q)` times as many. Without them a candidate like the stable revision would rightly be found later than that.
+
+    Args:
+        share: Of the traffic, in [0, 1].
+        stable_replicas: What the stable revision had with all of it, >= 0.
+
+    Source:
+        Halfin and Whitt (1981), "Heavy-traffic limits for queues with many exponential servers", Operations Research 29.
+    """
+    return max(ceil(sqrt(share) * stable_replicas - 1e-9), 1)
 
 
 class Rollout:
@@ -102,6 +119,13 @@ class Rollout:
     def is_over(self) -> bool:
         """Whether it has ended: no event changes anything any more."""
         return self._state not in {RolloutState.WARMING, RolloutState.SHIFTING}
+
+    @property
+    def next_share(self) -> float:
+        """The share that the candidate is to have replicas for now: that of the next step, so that they are there by then."""
+        if not self._is_gradual or self._step >= len(self._plan.shares):
+            return 1.0
+        return self._plan.shares[self._step]
 
     @property
     def next_wake_at_s(self) -> float | None:
