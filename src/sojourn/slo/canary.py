@@ -44,6 +44,7 @@ class Comparison:
         self._settles_until_s = -inf
         self._errors = _Track(Question.ERRORS, ErrorEvidence())
         self._burn = _Track(Question.BURN, BurnEvidence(budget, self.margin))
+        self._tracks = ((self._errors, self.error_margin), (self._burn, self.margin))
 
     @property
     def blocks(self) -> int:
@@ -78,28 +79,27 @@ class Comparison:
         return self.verdict()
 
     def verdict(self) -> Verdict:
-        """What all that was seen so far says."""
-        verdicts = [
-            self._verdict_on(self._errors, self.error_margin),
-            self._verdict_on(self._burn, self.margin),
-        ]
-        # The worst first; errors, which are the plainer reason, before lateness.
-        return min(verdicts, key=lambda verdict: (not verdict.is_worse, verdict.p_value))
-
-    def _verdict_on(self, track: _Track, margin: float) -> Verdict:
+        """What all that was seen so far says: of errors, which are the plainer reason, or of lateness if that is stronger."""
+        found = [(*self._found(track, margin), track) for track, margin in self._tracks]
+        is_not_worse, p_value, track = min(found, key=lambda each: each[:2])
         stable, candidate = track.seen
-        if not (stable.total and candidate.total):
+        if not track.blocks:
             return Verdict()
-        p_value = min(track.evidence.wealth.p_value * _QUESTIONS, 1.0)
-        gap = share_of(candidate, track.question) - share_of(stable, track.question)
         return Verdict(
-            is_worse=p_value <= self._level and gap >= margin,
+            is_worse=not is_not_worse,
             question=track.question,
             p_value=p_value,
             evidence=in_words(track.question, stable, candidate, p_value),
             candidate=candidate,
             stable=stable,
         )
+
+    def _found(self, track: _Track, margin: float) -> tuple[bool, float]:
+        """Whether the candidate is *not* worse in this respect, and the p-value."""
+        stable, candidate = track.seen
+        p_value = min(track.evidence.wealth.p_value * _QUESTIONS, 1.0)
+        gap = share_of(candidate, track.question) - share_of(stable, track.question)
+        return p_value > self._level or gap < margin, p_value
 
 
 class _Track:
@@ -117,8 +117,10 @@ class _Track:
         """Close the block under way if it is long enough and has requests of both."""
         if self._began_at_s == -inf:
             self._began_at_s = now_s - BLOCK_S[self.question]  # what the first look shows came before it
+        if now_s - self._began_at_s < BLOCK_S[self.question] - _HAIR_S:
+            return
         new = _growth(self._from[0], stable), _growth(self._from[1], candidate)
-        if now_s - self._began_at_s < BLOCK_S[self.question] - _HAIR_S or not (new[0].total and new[1].total):
+        if not (new[0].total and new[1].total):
             return
         self.evidence.add(
             Block(new[0].total, count_of(new[0], self.question), new[1].total, count_of(new[1], self.question))
