@@ -18,7 +18,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Self
 
-from sojourn.cli.server_process import ServerProcess
+from sojourn.client.server_process import ServerProcess
 
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parent / "examples"

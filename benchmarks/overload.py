@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import harness
 
-from sojourn.cli.server_process import ServerProcess
+from sojourn.client.server_process import ServerProcess
 from sojourn.domain.objective import SLO
 from sojourn.domain.request import Outcome
 from sojourn.loadgen.generator import LoadRun

@@ -20,7 +20,7 @@ from sojourn.cli.load_report import print_result, replica_rows, write_report
 from sojourn.cli.options import duration as read_duration
 from sojourn.cli.options import rate as read_rate
 from sojourn.cli.replica_use import replica_use
-from sojourn.cli.server_process import ServerProcess
+from sojourn.client.server_process import ServerProcess
 from sojourn.domain.objective import SLO, parse_slo
 from sojourn.errors import TargetError
 from sojourn.loadgen.closed import measure_capacity

@@ -28,7 +28,7 @@ async def serve_concurrent(link: socket.socket, loading: Loading, subject: Any, 
         ProtocolError: The server sent what a replica does not understand.
     """
     model = loading.construct(subject)
-    await _warm_up(loading, model)
+    await warm_up(loading, model)
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[bool] = loop.create_future()
     desk = _Desk(model, max_frame_bytes, ended)
@@ -40,7 +40,7 @@ async def serve_concurrent(link: socket.socket, loading: Loading, subject: Any, 
     close = getattr(model.called, "close", None)
     if is_drained and close is not None:
         try:
-            await _settle(close())
+            await settle_here(close())
         except BaseException as error:  # noqa: BLE001 - nothing may keep the process from ending
             print_author_traceback(error)
     # Returning to asyncio.run would first wait for whatever threads and tasks the author left behind.
@@ -165,12 +165,17 @@ def _let_through(error: BaseException) -> None:
         raise error
 
 
-async def _warm_up(loading: Loading, model: Model) -> None:
+async def warm_up(loading: Loading, model: Model) -> None:
+    """Call `warmup()` if there is one, then the function with its examples.
+
+    Raises:
+        LoadFailedError: The warm-up raised, or an example was not served.
+    """
     begun_at_s = monotonic()
     warmup = getattr(model.called, "warmup", None)
     if warmup is not None:
         try:
-            await _settle(warmup())
+            await settle_here(warmup())
         except Terminated:
             raise
         except BaseException as error:  # SystemExit too means that there is no model
@@ -180,5 +185,6 @@ async def _warm_up(loading: Loading, model: Model) -> None:
     loading.finish_warm_up(begun_at_s)
 
 
-async def _settle(value: Any) -> Any:
+async def settle_here(value: Any) -> Any:
+    """Wait for `value` if it is to be waited for."""
     return await value if hasattr(value, "__await__") else value

@@ -95,7 +95,7 @@ def describe(text: str, root: str = "") -> Description:
                 is_async=declaration.is_async,
                 input_schema=signature.input_schema(settings.name, place),
                 output_schema=signature.output_schema(),
-                examples=_examples(declaration, signature, f"{place}: function {settings.name!r}"),
+                examples=example_texts(declaration, signature, f"{place}: function {settings.name!r}"),
                 root=root,
             )
         )
@@ -143,8 +143,12 @@ def _revision(source: bytes, declaration: Declaration) -> str:
     return hashlib.sha256(source + settings).hexdigest()[:_REVISION_DIGITS]
 
 
-def _examples(declaration: Declaration, signature: Signature, label: str) -> list[str]:
-    """The examples as JSON text, each proved to be a valid item."""
+def example_texts(declaration: Declaration, signature: Signature, label: str) -> list[str]:
+    """The declared examples as JSON text, each proved to be a valid item.
+
+    Raises:
+        TargetError: One is not; the message says which and why.
+    """
     codec = ItemCodec(signature.item_type, label)
     bodies, kinds, faults = codec.encode(declaration.examples, b"", None, len(declaration.examples))
     if kinds:

@@ -31,6 +31,8 @@ class LoadFailedError(Exception):
 class Loading:
     """One cold start inside the replica. Call `import_code`, `construct`, then warm up; each sets its seconds."""
 
+    model_kind: type[Model] = Model
+
     def __init__(self, manifest: FunctionManifest) -> None:
         self.import_s = self.load_s = self.warmup_s = 0.0
         self._manifest = manifest
@@ -70,7 +72,7 @@ class Loading:
         label = f"function {self._name!r} ({place_of(subject)})"
         codec = ItemCodec(self._signature.item_type, label, self._name)
         self.load_s = monotonic() - begun_at_s
-        return Model(self._manifest.settings, called, codec, label, self._root)
+        return self.model_kind(self._manifest.settings, called, codec, label, self._root)
 
     def guard(self, phase: str, step: Callable[[], Any]) -> Any:
         """Run the author's `step`; an error in it becomes the one line that names the author's line."""

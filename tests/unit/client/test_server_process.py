@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sojourn.cli.server_process import ServerProcess
+from sojourn.client.server_process import ServerProcess
 from sojourn.errors import StartError
 
 NOOP = Path(__file__).parents[3] / "examples" / "noop.py"

@@ -1,0 +1,127 @@
+"""Deploying with both clients, against a server that keeps to the contract of the deployment routes."""
+
+import json
+import socket
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+import sojourn
+from sojourn import errors
+
+sys.path.insert(0, str(Path(__file__).parent))
+from scripted_http import Clock, EitherClient, ScriptedServer, answer, header_of
+
+NEW, OLD = "1" * 12, "0" * 12
+
+
+class Platform:
+    """The routes that deploy, roll back, list and delete, with a rollout that goes as it is told.
+
+    Args:
+        states: What the rollout tells, one after the other; the last one stays.
+    """
+
+    def __init__(self, *states: dict) -> None:
+        self.states = list(states)
+        self.asked: list[str] = []
+        self.archive = b""
+
+    def __call__(self, link: socket.socket, request: bytes) -> bool:
+        line, _, _ = request.partition(b"\r\n")
+        method, target, _ = line.decode().split()
+        self.asked.append(f"{method} {target}")
+        path = target.partition("?")[0]
+        body = request.partition(b"\r\n\r\n")[2]
+        status, told = 200, {}
+        if path == "/api/v1/deployments":
+            assert header_of(request, "content-type") == "application/gzip"
+            self.archive = body
+            status, told = 201, {"functions": [{"function": "f", "revision": NEW, "created": True}]}
+        elif path.endswith("/rollout"):
+            told = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        elif path.endswith("/rollback"):
+            told = {"function": "f", "revision": json.loads(body).get("revision", OLD)}
+        elif path.endswith("/revisions"):
+            told = {"revisions": [{"revision": NEW}, {"revision": OLD}]}
+        if told is None:
+            link.close()
+            return False
+        link.sendall(answer(status, json.dumps(told).encode() if method != "DELETE" else b""))
+        return True
+
+
+@pytest.fixture(params=["blocking", "async"])
+def kind(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def app(tmp_path, monkeypatch) -> Path:
+    """A file to deploy, and something to pack it with: what is packed is another's matter."""
+    (tmp_path / "app.py").write_text("pass\n")
+    packing = types.ModuleType("sojourn.bundle.pack")
+    packing.pack = lambda root, target, output: output.write(f"{root.name}:{target}".encode())
+    monkeypatch.setitem(sys.modules, "sojourn.bundle", types.ModuleType("sojourn.bundle"))
+    monkeypatch.setitem(sys.modules, "sojourn.bundle.pack", packing)
+    return tmp_path / "app.py"
+
+
+def rollout(state: str, revision: str = NEW, **more: object) -> dict:
+    return {"state": state, "revision": revision, "share": 0.5, "evidence": None, "cause": None, **more}
+
+
+def test_a_deploy_waits_until_its_revision_is_live(kind, app):
+    """The archive goes up with its target; the end of an older rollout is not taken for that of this one."""
+    platform, clock = Platform(rollout("live", OLD), rollout("warming"), rollout("shifting"), rollout("live")), Clock()
+    with ScriptedServer(platform) as server, EitherClient(kind, server.url, clock=clock) as client:
+        deployed = client("deploy", app, name="f")
+        assert platform.archive == f"{app.parent.name}:app.py".encode()
+        assert platform.asked[0] == "POST /api/v1/deployments?target=app.py&name=f&strategy=all-at-once"
+        assert platform.asked[1:] == ["GET /api/v1/functions/f/rollout"] * 4
+        assert (deployed.functions[0].revision, deployed.rollouts["f"].state) == (NEW, "live")
+        assert len(clock.slept_s) == 3
+
+
+def test_a_canary_that_was_rolled_back_raises_with_its_evidence(kind, app):
+    """Steps are sent along; cause and evidence are in the error."""
+    platform = Platform(rollout("rolled_back", cause="more errors", evidence={"errors": 0.2}))
+    failed = pytest.raises(errors.RolloutFailedError, match=r'more errors .*"errors": 0\.2')
+    with ScriptedServer(platform) as server, EitherClient(kind, server.url, clock=Clock()) as client, failed:
+        client("deploy", app, strategy="canary", shares=[0.1], step_s=5)
+    assert platform.asked[0].endswith("strategy=canary&shares=0.1&step_s=5")
+
+
+def test_a_restart_during_a_rollout_is_sat_out_and_patience_ends(kind, app):
+    """A connection that breaks is asked again; a rollout that never ends ends the wait, not itself."""
+    platform, clock = Platform(rollout("warming"), None, rollout("live")), Clock()
+    with ScriptedServer(platform) as server, EitherClient(kind, server.url, clock=clock) as client:
+        assert client("deploy", app).rollouts["f"].state == "live"
+    platform = Platform(rollout("warming"))
+    with ScriptedServer(platform) as server, EitherClient(kind, server.url, clock=Clock()) as client:
+        with pytest.raises(errors.ExpiredError, match="it goes on"):
+            client("deploy", app, timeout_s=3)
+        assert client("rollout", "f").state == "warming"
+        assert client("deploy", app, wait=False).rollouts == {}
+
+
+def test_revisions_are_listed_rolled_back_and_deleted(kind):
+    """Each is one request; an empty answer to a delete is a good one."""
+    platform = Platform()
+    with ScriptedServer(platform) as server, EitherClient(kind, server.url) as client:
+        assert [one["revision"] for one in client("history", "f")["revisions"]] == [NEW, OLD]
+        assert client("rollback", "f")["revision"] == OLD
+        assert client("rollback", "f", NEW)["revision"] == NEW
+        assert client("delete", "f") is None
+    assert platform.asked[-1] == "DELETE /api/v1/functions/f"
+
+
+def test_a_target_that_is_not_there_is_told_before_anything_is_sent(tmp_path):
+    """And so is a plan that cannot be."""
+    with sojourn.Client("http://127.0.0.1:9", "http://127.0.0.1:9") as client:
+        with pytest.raises(errors.TargetError, match="no such file"):
+            client.deploy(tmp_path / "nowhere.py")
+        with pytest.raises(errors.ConfigurationError, match="canary"):
+            client.deploy(tmp_path / "nowhere.py", shares=[0.5])
