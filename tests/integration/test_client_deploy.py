@@ -1,9 +1,10 @@
 """Deploying with both clients, against a server that keeps to the contract of the deployment routes."""
 
+import io
 import json
 import socket
 import sys
-import types
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -59,13 +60,9 @@ def kind(request) -> str:
 
 
 @pytest.fixture
-def app(tmp_path, monkeypatch) -> Path:
-    """A file to deploy, and something to pack it with: what is packed is another's matter."""
+def app(tmp_path) -> Path:
+    """A file to deploy."""
     (tmp_path / "app.py").write_text("pass\n")
-    packing = types.ModuleType("sojourn.bundle.pack")
-    packing.pack = lambda root, target, output: output.write(f"{root.name}:{target}".encode())
-    monkeypatch.setitem(sys.modules, "sojourn.bundle", types.ModuleType("sojourn.bundle"))
-    monkeypatch.setitem(sys.modules, "sojourn.bundle.pack", packing)
     return tmp_path / "app.py"
 
 
@@ -78,7 +75,8 @@ def test_a_deploy_waits_until_its_revision_is_live(kind, app):
     platform, clock = Platform(rollout("live", OLD), rollout("warming"), rollout("shifting"), rollout("live")), Clock()
     with ScriptedServer(platform) as server, EitherClient(kind, server.url, clock=clock) as client:
         deployed = client("deploy", app, name="f")
-        assert platform.archive == f"{app.parent.name}:app.py".encode()
+        with tarfile.open(fileobj=io.BytesIO(platform.archive)) as archive:
+            assert archive.getnames() == ["app.py"]
         assert platform.asked[0] == "POST /api/v1/deployments?target=app.py&name=f&strategy=all-at-once"
         assert platform.asked[1:] == ["GET /api/v1/functions/f/rollout"] * 4
         assert (deployed.functions[0].revision, deployed.rollouts["f"].state) == (NEW, "live")

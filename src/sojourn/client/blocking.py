@@ -251,7 +251,7 @@ class Client:
         """Deploy the functions of a file or module; by default wait until they are live.
 
         Args:
-            path: A file such as `app.py`, whose directory is sent, or a module such as `pkg.module`.
+            path: A file such as `app.py`, whose directory is sent, a directory with one, or a module such as `pkg.module`.
             name: Calls the function otherwise, if the target declares one only.
             strategy: `"all-at-once"`, or `"canary"`: share by share, rolled back if it is worse.
             shares: Shares of the traffic of a canary, ascending, in (0, 1); None for the server's own.

@@ -3,9 +3,8 @@
 import pytest
 
 from sojourn.client import calls
-from sojourn.client.packing import root_and_target
 from sojourn.domain.deployment import RolloutPlan
-from sojourn.errors import ConfigurationError, TargetError
+from sojourn.errors import ConfigurationError
 
 
 def invocation(function="f", **given):
@@ -74,17 +73,3 @@ def test_only_reading_requests_may_be_sent_twice():
     changing = [calls.scale("f", 1, None), calls.rollback("f", None), calls.delete("f"), invocation()[0]]
     assert not any(request.is_reading for request in changing)
     assert calls.scale("f", 0, None).body == b'{"min_replicas":0}'
-
-
-def test_a_target_is_found_in_the_directory_to_pack(tmp_path, monkeypatch):
-    """A file brings its directory, a module the working directory."""
-    (tmp_path / "pkg").mkdir()
-    (tmp_path / "pkg" / "mod.py").touch()
-    (tmp_path / "app.py").touch()
-    monkeypatch.chdir(tmp_path)
-    assert root_and_target("app.py") == (tmp_path, "app.py")
-    assert root_and_target(tmp_path / "pkg" / "mod.py") == (tmp_path / "pkg", "mod.py")
-    assert root_and_target("pkg.mod") == (tmp_path, "pkg.mod")
-    for missing in ("nowhere.py", "pkg.none", "a-b", ""):
-        with pytest.raises(TargetError):
-            root_and_target(missing)
