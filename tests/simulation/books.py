@@ -103,6 +103,7 @@ class Books:
         self.losses: Counter[int] = Counter()
         self.lost_now: set[int] = set()  # requests whose replica was lost in this step
         self.replicas: dict[int, Life] = {}
+        self._alive: dict[int, Life] = {}
         self.is_running: set[int] = set()
         self._plan = _plan(world)
 
@@ -128,11 +129,9 @@ class Books:
 
     def living(self, function: str | None = None) -> dict[int, Life]:
         """Replicas whose process is not gone, of one function or of all."""
-        return {
-            number: life
-            for number, life in self.replicas.items()
-            if life.exited_at_s is None and function in {None, life.function}
-        }
+        if function is None:
+            return self._alive
+        return {number: life for number, life in self._alive.items() if life.function == function}
 
     def open_replicas(self, function: str) -> int:
         """Replicas that take new work."""
@@ -189,12 +188,13 @@ class Books:
                 life.ends_from_s = now_s if life.ends_from_s is None else life.ends_from_s
             case ReplicaExited():
                 life.exited_at_s = now_s
+                self._alive.pop(event.replica_id, None)
 
     def ordered(self, action: object, now_s: float) -> None:
         """Take in an action."""
         match action:
             case StartReplica(function=function, replica_id=replica_id):
-                self.replicas[replica_id] = Life(function, now_s)
+                self.replicas[replica_id] = self._alive[replica_id] = Life(function, now_s)
             case DrainReplica(replica_id=replica_id):
                 self.replicas[replica_id].ends_from_s = now_s
             case StopReplica(replica_id=replica_id):
@@ -222,8 +222,9 @@ class Books:
 
     def settled(self, now_s: float) -> None:
         """The step is over: who was lost and has not ended will run again."""
-        for request_id in self.lost_now - set(self.finished):
-            self.of(request_id).reruns_s.append(now_s)
+        for request_id in self.lost_now:
+            if request_id not in self.finished:
+                self.of(request_id).reruns_s.append(now_s)
 
     def _lose(self, replica_id: int) -> None:
         life = self.replicas[replica_id]

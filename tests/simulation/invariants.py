@@ -24,6 +24,26 @@ _LIMIT_S = 600.0
 _CALM_SHARE = 0.99
 
 
+class _WatchedDispatcher(Dispatcher):
+    """Says that it is the one that is stepped."""
+
+    stepping: list[Controller | Dispatcher]
+
+    def step(self, event, now_s):
+        self.stepping[-1] = self
+        return super().step(event, now_s)
+
+
+class _WatchedController(Controller):
+    """As above."""
+
+    stepping: list[Controller | Dispatcher]
+
+    def step(self, event, now_s):
+        self.stepping[-1] = self
+        return super().step(event, now_s)
+
+
 class Watched:
     """A run of a seeded world in which every step is checked.
 
@@ -38,11 +58,14 @@ class Watched:
         self.last_steps: deque[Step] = deque(maxlen=12)
         self._hash = blake2b(digest_size=16) if digests else None
         self.machines = machines = Machines(world.machines)
-        self.controller = Controller(Random(world.seed + 2), machines.total)
+        self.controller = _WatchedController(Random(world.seed + 2), machines.total)
         self.dispatchers = {
-            each.settings.name: Dispatcher(each.settings, batching_policy(each.settings.batching), world.bounds)
+            each.settings.name: _WatchedDispatcher(each.settings, batching_policy(each.settings.batching), world.bounds)
             for each in world.functions
         }
+        self._stepping: list[Controller | Dispatcher] = [self.controller]
+        for machine in (self.controller, *self.dispatchers.values()):
+            machine.stepping = self._stepping
         self.books = Books(world)
         self._requests = RequestRules(self.books, self.dispatchers)
         self._rules = (
@@ -95,11 +118,8 @@ class Watched:
             self._hash.update(f"{now_s!r}{event}{actions}".encode())
         assert now_s >= self.now_s, "time went back"
         self.now_s = now_s
-        for machine in (self.controller, *self.dispatchers.values()):
-            wake_at_s = machine.next_wake_at_s
-            # What is due at this very instant is stepped next; while the server stood still, all may be overdue.
-            if wake_at_s is None or wake_at_s > now_s:
-                machine.check(now_s)
+        # The others are as they were; what is due in them is stepped next.
+        self._stepping[-1].check(now_s)
         for rule in self._rules:
             rule.before(step)
         self.books.happened(step)

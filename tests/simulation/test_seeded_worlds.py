@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 from invariants import Watched
 from seeded_world import draw_world
 
+from sojourn.core.admission import Admission
 from sojourn.core.backlog import Backlog
+from sojourn.core.controller import Controller
+from sojourn.core.dispatcher import Dispatcher
+from sojourn.core.health import Health
 from sojourn.core.ledger import Ledger
 from sojourn.core.recovery import Recovery
-from sojourn.domain.request import Fault
+from sojourn.core.scaler import Scaler
+from sojourn.domain.request import OUTCOME_OF_FAULT, Fault, Outcome
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -60,9 +66,71 @@ def _keep_the_gone(monkeypatch):
     monkeypatch.setattr(Backlog, "withdraw", lambda self, request: None)
 
 
-@pytest.mark.parametrize("mutation", [_forget_to_end, _blame_all, _never_poisoned, _keep_the_gone])
-def test_broken_cores_are_found(monkeypatch, mutation):
+def _never_suspect(monkeypatch):
+    """A silent replica is waited for for ever."""
+    monkeypatch.setattr(Health, "patience_s", lambda *_: inf)
+
+
+def _never_rerun(monkeypatch):
+    """Whoever was in a lost replica is failed."""
+    monkeypatch.setattr(Recovery, "_verdict", lambda *_: Fault.REPLICA_LOST)
+
+
+def _let_all_in(monkeypatch):
+    """No queue has a bound."""
+    monkeypatch.setattr(Admission, "refusal", lambda *_: None)
+
+
+def _shed_the_late(monkeypatch):
+    """The late lane is never believed to drain."""
+    monkeypatch.setattr(Admission, "late_lane_drains", lambda *_: False)
+
+
+def _weigh_nothing(monkeypatch):
+    """Batches of any number of bytes are sent."""
+    monkeypatch.setattr(Backlog, "_fitting", lambda _self, _queue, size, _most: size)
+
+
+def _keep_the_revoked(monkeypatch):
+    """A replica that is taken back and empty is not returned."""
+    monkeypatch.setattr(Dispatcher, "_return_if_empty", lambda *_: None)
+
+
+def _wait_for_starts(monkeypatch):
+    """Starts may take as long as they like."""
+    monkeypatch.setattr(Controller, "_end_slow_starts", lambda *_: None)
+
+
+def _ignore_the_operator(monkeypatch):
+    """Floors and ceilings stay as they were deployed."""
+    monkeypatch.setattr(Scaler, "limit", lambda *_: None)
+
+
+def _count_wrongly(monkeypatch):
+    """A request whose time is over is said to have failed."""
+    monkeypatch.setitem(OUTCOME_OF_FAULT, Fault.TIMEOUT, Outcome.FAILED)
+
+
+@pytest.mark.parametrize(
+    ("mutation", "seeds"),
+    [
+        (_forget_to_end, _TELLING_SEEDS),
+        (_blame_all, _TELLING_SEEDS),
+        (_never_poisoned, _TELLING_SEEDS),
+        (_keep_the_gone, _TELLING_SEEDS),
+        (_never_suspect, (3,)),
+        (_never_rerun, (9,)),
+        (_let_all_in, (1,)),
+        (_shed_the_late, (17,)),
+        (_weigh_nothing, (3,)),
+        (_keep_the_revoked, (3,)),
+        (_wait_for_starts, (12,)),
+        (_ignore_the_operator, (1,)),
+        (_count_wrongly, (1,)),
+    ],
+)
+def test_broken_cores_are_found(monkeypatch, mutation, seeds):
     """The invariants can fail: each of these faults in the core is seen within a few seeds."""
     mutation(monkeypatch)
     with pytest.raises((AssertionError, KeyError)):
-        _play(_TELLING_SEEDS)
+        _play(seeds)

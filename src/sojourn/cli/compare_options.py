@@ -6,7 +6,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Collection
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -14,6 +13,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from sojourn.cli.options import report_file
 from sojourn.cli.simulate_estimate import ASK_BEYOND_S, estimate, long_text
 from sojourn.cli.simulate_options import scenario_options
 from sojourn.errors import SojournError
@@ -43,7 +43,7 @@ _STUDY: Final = (
         help="Processes that run at once [one per core].",
     ),
     click.option("--json", "as_json_", is_flag=True, help="Print the result as JSON."),
-    click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a report with plots."),
+    click.option("--html", type=report_file, metavar="FILE", help="Write a report with plots."),
     click.option("--yes", is_flag=True, help="Do not ask, however long it will take."),
 )
 

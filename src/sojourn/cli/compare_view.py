@@ -102,7 +102,7 @@ def _section(result: WorkloadResult) -> WorkloadSection:
 
 
 def _findings(result: WorkloadResult) -> list[str]:
-    found = []
+    found = _left_out(result)
     if result.on_time is not None:
         found.append(_ranked("Most on time", result.on_time))
     if result.cost is not None:
@@ -128,6 +128,28 @@ def _findings(result: WorkloadResult) -> list[str]:
     if limits:
         found.append(f"Limits: {'; '.join(limits)}.")
     return found
+
+
+def _left_out(result: WorkloadResult) -> list[str]:
+    """What an interruption kept from being compared."""
+    found = []
+    if result.left_out:
+        only = "; ".join(f"{policy} {_numbers(seeds)}" for policy, seeds in result.left_out.items())
+        found.append(f"Compared over the seeds that all have run, {_numbers(result.seeds)}; left out: {only}.")
+    if result.not_run:
+        found.append(f"Not run: {', '.join(result.not_run)}.")
+    return found
+
+
+def _numbers(seeds: Sequence[int]) -> str:
+    """Some seeds, with those in a row as a range: `1 to 4, 7`."""
+    parts: list[list[int]] = []
+    for seed in seeds:
+        if parts and parts[-1][-1] == seed - 1:
+            parts[-1].append(seed)
+        else:
+            parts.append([seed])
+    return ", ".join(f"{part[0]} to {part[-1]}" if len(part) > 2 else ", ".join(map(str, part)) for part in parts)
 
 
 def _ranked(what: str, ranking: Ranking) -> str:

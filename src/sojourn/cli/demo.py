@@ -19,6 +19,7 @@ from sojourn.cli.load import exit_code
 from sojourn.cli.load_report import print_result, replica_rows, write_report
 from sojourn.cli.options import duration as read_duration
 from sojourn.cli.options import rate as read_rate
+from sojourn.cli.options import report_file
 from sojourn.cli.replica_use import replica_use
 from sojourn.client.server_process import ServerProcess
 from sojourn.domain.objective import SLO, parse_slo
@@ -34,6 +35,7 @@ from sojourn.workload.arrivals import steps
 
 SLO_TEXT = "99% < 50ms"  # what examples/digits.py declares
 _FUNCTION = "digits"
+_REPORT = "out/demo.html"
 _CALIBRATION_S = 3.0
 # The burst is the rate at which this many callers who never pause are answered. An open loop at that rate has
 # about as many requests in flight (Little's law): batches of half of them, at half to two thirds of what is possible.
@@ -55,7 +57,7 @@ _BURST_MIN_PER_S, _BURST_MAX_PER_S = 200.0, 8000.0  # the generator shares the c
 )
 @click.option("--seed", default=1, show_default=True, help="Seed of the arrivals.")
 @click.option("--app", type=click.Path(path_type=Path), help="The function to serve  [default: examples/digits.py]")
-@click.option("--html", type=click.Path(path_type=Path), default="out/demo.html", show_default=True, help="The report.")
+@click.option("--html", type=click.Path(path_type=Path), default=_REPORT, show_default=True, help="The report.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def demo(
     *,
@@ -76,6 +78,10 @@ def demo(
     """
     console = Console(stderr=as_json)
     app_path = app_file(app)
+    if html == Path(_REPORT):
+        html.parent.mkdir(exist_ok=True)  # nobody named it, so that nobody can have made it
+    else:
+        html = report_file(html)
     slo = parse_slo(SLO_TEXT)
     signal.signal(signal.SIGTERM, _interrupt)  # so that the server is stopped on the way out
     console.print(f"Training on handwritten digits and serving them, objective {slo} ...", highlight=False)

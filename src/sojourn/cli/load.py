@@ -17,7 +17,7 @@ from sojourn.cli.http_call import api_key
 from sojourn.cli.load_progress import ProgressLine
 from sojourn.cli.load_report import nothing_served, print_result, replica_rows, write_report
 from sojourn.cli.options import duration as read_duration
-from sojourn.cli.options import parse_objective
+from sojourn.cli.options import parse_objective, report_file
 from sojourn.cli.options import rate as read_rate
 from sojourn.cli.replica_use import ReplicaUse, replica_use
 from sojourn.errors import ClientError, ConfigurationError
@@ -76,7 +76,7 @@ _VOID, _OBJECTIVE_MISSED = 1, 3
 )
 @click.option("--admin-url", metavar="URL", help="Admin port of the server, to report what replicas it took.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a report with plots.")
+@click.option("--html", type=report_file, metavar="FILE", help="Write a report with plots.")
 def load(
     url: str,
     *,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from math import isfinite
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -56,6 +57,20 @@ def rate(value: Any) -> float:
     if not (rate_per_s > 0 and isfinite(rate_per_s)):
         raise click.BadParameter(f"the arrival rate must be a number of requests per second > 0, not {value!r}")
     return rate_per_s
+
+
+def report_file(value: Any) -> Path:
+    """Where a result is to be written (a click type): looked at before the work that fills it, not after.
+
+    Raises:
+        click.BadParameter: Its folder does not exist, or a folder has its name.
+    """
+    path = Path(value)
+    if path.is_dir():
+        raise click.BadParameter(f"{path} is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {path.parent} for {path.name}; make it first")
+    return path
 
 
 def parse_objective(text: str) -> SLO:

@@ -23,6 +23,7 @@ from sojourn.domain.objective import SLO
 from sojourn.domain.policy import FixedReplicas
 from sojourn.domain.scaling import REPLICAS_MAX
 from sojourn.errors import ConfigurationError
+from sojourn.report.axis import duration_text
 from sojourn.report.plan_page import render
 from sojourn.sim.scenario import Scenario
 from sojourn.study.outcome import RunOutcome
@@ -55,7 +56,7 @@ _RunAll = Callable[[Sequence[Scenario]], list[RunOutcome | None]]
         "--transient",
         type=start_duration,
         metavar="DURATION",
-        help="Requests that arrive before this are served but not counted [a cold start and a second].",
+        help="Requests that arrive before this are served but not counted [a cold start and a second, at most a quarter].",
     ),
     replaced=("replicas", "transient"),
 )
@@ -98,6 +99,7 @@ def plan(**given: Any) -> int:
             "find": given["find"],
             "confidence": CONFIDENCE,
             "seeds": question.seeds,
+            "transient_s": question.transient_s,
             "is_partial": any(answer.plan.is_partial for answer in answers),
             "answers": [msgspec.to_builtins(answer) for answer in answers],
             "remarks": list(question.remarks),
@@ -149,14 +151,15 @@ class Question:
         composed = scenario_of(msgspec.structs.replace(self._asked, rate=Rates(self._rate_per_s)), self._manifests)
         self.remarks = composed.remarks
         self.slo = self._objective(composed.scenario)
-        self._transient_s = _transient_s(composed.scenario, given["transient"])
+        self.transient_s = _transient_s(composed.scenario, given["transient"])
         self._most = given["max_replicas"] or _MOST
         self._fewest: dict[float, int | None] = {}
         function = composed.scenario.functions[0]
         self._cores_each = function.settings.cpus
         self._capacity_per_s = function.service.capacity_per_s(function.settings.largest_batch, given["replicas"] or 1)
         self.setting = (
-            f"{function.settings.name}, {given['arrivals_text']}, {composed.scenario.duration_s:g} s of arrivals"
+            f"{function.settings.name}, {given['arrivals_text']}, {composed.scenario.duration_s:g} s of arrivals, "
+            + (f"the first {duration_text(self.transient_s)} not counted" if self.transient_s else "all counted")
         )
 
     def agree(self, *, is_agreed: bool) -> None:
@@ -211,7 +214,7 @@ class Question:
     # ---- reading
 
     def _scenario_at(self, replicas: int, rate_per_s: float, seed: int) -> Scenario:
-        asked = msgspec.structs.replace(self._asked, rate=Rates(rate_per_s), seed=seed, transient=self._transient_s)
+        asked = msgspec.structs.replace(self._asked, rate=Rates(rate_per_s), seed=seed, transient=self.transient_s)
         if asked.scaling is None or isinstance(asked.scaling, FixedReplicas):
             asked = msgspec.structs.replace(asked, scaling=None, replicas=replicas, max_replicas=replicas)
         else:

@@ -74,13 +74,12 @@ def print_verdict(console: Console, verdict: Verdict, text: str) -> None:
 
 
 def write_page(path: Path, html: str) -> None:
-    """Write a report, making its folder if needed.
+    """Write a report into a folder that exists.
 
     Raises:
         SojournError: The file cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(html, encoding="utf-8")
     except OSError as err:
         raise SojournError(f"cannot write the report to {path}: {err.strerror or err}") from err

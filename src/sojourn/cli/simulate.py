@@ -12,6 +12,7 @@ import click
 import msgspec
 from rich.console import Console
 
+from sojourn.cli.options import report_file
 from sojourn.cli.output import refuse_other_files
 from sojourn.cli.run_view import write_page
 from sojourn.cli.simulate_estimate import ASK_BEYOND_S, Estimate, estimate
@@ -37,7 +38,7 @@ _DESCRIBE_S = 60.0
 @click.command()
 @scenario_options
 @click.option("--json", "as_json_", is_flag=True, help="Print the result as JSON.")
-@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a report with plots.")
+@click.option("--html", type=report_file, metavar="FILE", help="Write a report with plots.")
 @click.option(
     "--journal", type=click.Path(path_type=Path), metavar="FILE", help="Write the journal of the one function."
 )
@@ -84,7 +85,7 @@ def simulate(asked: Asked, *, as_json_: bool, html: Path | None, journal: Path |
         write_page(html, render(page))
     if as_json_:
         policies = {each.settings.name: policies_of(each) for each in composed.scenario.functions}
-        sys.stdout.buffer.write(msgspec.json.encode(as_json(ended, policies, remarks)) + b"\n")
+        sys.stdout.buffer.write(msgspec.json.encode(as_json(ended, policies, remarks, asked.told())) + b"\n")
         sys.stdout.buffer.flush()
         if nothing := nothing_served(ended.run.total):
             click.echo(nothing, err=True)

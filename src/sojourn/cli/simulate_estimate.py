@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from math import inf
 from random import Random
 from typing import Final
@@ -47,7 +46,10 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     def text(self) -> str:
         """The estimate in words."""
         speed = f" at {self.requests_per_s:,.0f} requests per second" if self.requests_per_s else ""
-        return f"about {number_text(float(f'{self.requests:.3g}'))} requests, {long_text(self.time_s)}{speed}"
+        requests = f"about {number_text(float(f'{self.requests:.3g}'))} requests"
+        if self.requests < 1.0:
+            requests = "hardly any requests"
+        return f"{requests}, {long_text(self.time_s)}{speed}"
 
 
 def estimate(scenario: Scenario, *, clock: Callable[[], float] = time.perf_counter) -> Estimate:
@@ -64,6 +66,8 @@ def estimate(scenario: Scenario, *, clock: Callable[[], float] = time.perf_count
     if requests <= _SMALL_REQUESTS and function_s <= _SMALL_FUNCTION_S:
         return Estimate(requests=requests, time_s=0.0, requests_per_s=None, memory_bytes=memory_bytes)
     seen, reached_s, took_s = _warm_up(scenario, clock)
+    if reached_s == inf:  # the whole run is over already
+        return Estimate(requests=requests, time_s=took_s, requests_per_s=None, memory_bytes=memory_bytes)
     by_time_s = took_s * scenario.duration_s / reached_s if reached_s > 0 else inf
     return Estimate(
         requests=requests,
@@ -78,7 +82,7 @@ class _Enough(Exception):  # noqa: N818 - no error
 
 
 def _warm_up(scenario: Scenario, clock: Callable[[], float]) -> tuple[int, float, float]:
-    """Simulate for a moment: (requests, virtual seconds, seconds of this machine)."""
+    """Simulate for a moment: (requests, virtual seconds, infinite if that was all, seconds of this machine)."""
     prepared: Prepared | None = None
     began_s = clock()
 
@@ -91,9 +95,12 @@ def _warm_up(scenario: Scenario, clock: Callable[[], float]) -> tuple[int, float
             raise _Enough
 
     prepared = Prepared(msgspec.structs.replace(scenario, transient_s=0.0), observe=look)
-    with suppress(_Enough):
+    try:
         prepared.go()
-    reached_s = prepared.simulation.now_s if prepared.simulation is not None else 0.0
+    except _Enough:
+        reached_s = prepared.simulation.now_s if prepared.simulation is not None else 0.0
+    else:
+        reached_s = inf
     return requests_so_far(prepared), reached_s, max(clock() - began_s, 1e-9)
 
 

@@ -82,6 +82,21 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     sizes: SizeSpec | None = None
 
+    def told(self) -> dict[str, Any]:
+        """What the run was asked for, for programs: where it came from, its traffic and its chance."""
+        service = self.model
+        return {
+            "target": self.target,
+            "model": service and {"alpha_s": service.alpha_s, "beta_s": service.beta_s, "sigma": service.sigma},
+            "profiles": [str(path) for path in self.profile],
+            "arrivals": self.arrivals_text,
+            "rate_per_s": self.rate.by_name or self.rate.each_per_s,
+            "sizes": self.sizes.text if self.sizes is not None else None,
+            "duration_s": self.duration,
+            "transient_s": self.transient,
+            "seed": self.seed,
+        }
+
 
 def model(text: str) -> ModelledService:
     """Service times from `ALPHA,BETA[,SIGMA]` (a click type).

@@ -211,10 +211,12 @@ def watched_sentences(ended: Ended) -> list[str]:
     return said[:_SENTENCES_SHOWN]
 
 
-def as_json(ended: Ended, policies: dict[str, dict[str, Any]], remarks: Sequence[str]) -> dict[str, Any]:
-    """The run for programs: the keys all commands share, and what only a simulation knows."""
+def as_json(
+    ended: Ended, policies: dict[str, dict[str, Any]], remarks: Sequence[str], asked: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The run for programs: the keys all commands share, what only a simulation knows, and what was asked for."""
     run, scenario = ended.run, ended.scenario
-    fields: dict[str, Any] = msgspec.to_builtins(run.total)
+    fields: dict[str, Any] = msgspec.to_builtins(run.total) | ({"asked": asked} if asked is not None else {})
     return fields | {
         "partial": ended.is_partial,
         "seed": scenario.seed,

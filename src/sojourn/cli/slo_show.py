@@ -11,7 +11,7 @@ import msgspec
 
 from sojourn.cli.completion import function_names
 from sojourn.cli.http_call import admin_json
-from sojourn.cli.options import admin_url_option, json_option
+from sojourn.cli.options import admin_url_option, json_option, report_file
 from sojourn.errors import ClientError
 from sojourn.slo.status import SLOHistory, SLOStatus
 
@@ -23,6 +23,8 @@ _T = TypeVar("_T")
 @click.command("show")
 @click.argument("name", required=False, shell_complete=function_names)
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write a report, too.")
+@click.argument("name", required=False)
+@click.option("--html", type=report_file, metavar="FILE", help="Write a report, too.")
 @json_option
 @admin_url_option
 def show(name: str | None, html: Path | None, as_json: bool, admin_url: str) -> int:  # noqa: FBT001 (click calls by name)
@@ -82,7 +84,6 @@ def _write_report(path: Path, statuses: list[SLOStatus], admin_url: str) -> None
         for status in statuses
     ]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(render(list(zip(statuses, histories, strict=True))), encoding="utf-8")
     except OSError as err:
         raise ClientError(f"{path}: the report cannot be written ({err.strerror})") from err

@@ -9,8 +9,7 @@ from typing import Any
 import click
 import msgspec
 
-from sojourn.cli.options import json_option
-from sojourn.errors import ConfigurationError
+from sojourn.cli.options import json_option, report_file
 from sojourn.workload.fit import Fit, fit_trace
 from sojourn.workload.trace import Trace
 from sojourn.workload.trace_file import read_trace, write_trace
@@ -20,9 +19,7 @@ from sojourn.workload.twin import twin_of
 @click.command("fit")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--function", "names", multiple=True, metavar="NAME", help="Only this function; may be repeated.")
-@click.option(
-    "--twin", type=click.Path(dir_okay=False, path_type=Path), metavar="OUT.csv", help="Write a synthetic twin."
-)
+@click.option("--twin", type=report_file, metavar="OUT.csv", help="Write a synthetic twin.")
 @click.option("--seed", default=1, show_default=True, help="Seed of the twin.")
 @click.option(
     "--top", type=click.IntRange(min=1), default=20, show_default=True, help="Functions shown, those called most first."
@@ -50,10 +47,6 @@ def fit(
     drawn = None
     if twin is not None:
         drawn = _with_progress(recorded, Random(seed))  # noqa: S311 - arrivals are no secret
-        try:
-            twin.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as err:
-            raise ConfigurationError(f"{twin.parent}: cannot be made ({err.strerror})") from err
         write_trace(drawn, twin)
     twin_measured = fit_trace(drawn) if drawn is not None else None
     if as_json:

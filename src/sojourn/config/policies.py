@@ -83,8 +83,14 @@ def _read(kind: str, by_name: Mapping[str, msgspec.Struct], text: str) -> msgspe
         try:
             return msgspec.structs.replace(base, **values)
         except ConfigurationError as err:
-            faults.append(str(err))
+            faults.append(_as_typed(str(err), base))
     raise ConfigurationError(f"{kind} policy {text.strip()!r}: {'; '.join(faults)}")
+
+
+def _as_typed(fault: str, base: msgspec.Struct) -> str:
+    """What a policy says of its fields, in the words of a text: without the object, which is written there, and by typed names."""
+    said = re.sub(rf"^{type(base).__name__}\([^()]*\): ", "", fault)
+    return re.sub(r"\b[a-z_]+\b", lambda word: _typed(word[0]) if word[0] in base.__struct_fields__ else word[0], said)
 
 
 def _values(base: msgspec.Struct, parts: list[str], faults: list[str]) -> dict[str, Any]:

@@ -148,7 +148,9 @@ class Scaler:
             return self._bounded(Wish(1, "keep_alive", self._why_kept(now_s), is_idle=True))
         want = self._want(ready, starting_ages_s, now_s)
         cause = "request" if ready == 0 and self._is_working else "policy"
-        return self._bounded(Wish(max(want.replicas, 1), cause, want.why, want.terms, is_idle=is_idle))
+        # The last replica is for keep-alive to take away.
+        why = want.why if want.replicas else f"{want.why}; the last one is kept"
+        return self._bounded(Wish(max(want.replicas, 1), cause, why, want.terms, is_idle=is_idle))
 
     def next_look_at_s(self, present: int, now_s: float) -> float:
         """When the wish may change without a report; infinity if it cannot."""

@@ -8,6 +8,8 @@ import msgspec
 
 from sojourn.report.series import round_step
 
+_SMALLEST_PERCENT = 0.001
+
 
 class Axis(msgspec.Struct, frozen=True):
     """A straight scale from values to pixels.
@@ -65,13 +67,15 @@ def duration_text(value_s: float | None, scale_s: float | None = None) -> str:
 
 
 def share_text(share: float | None) -> str:
-    """A share as a percentage with as many digits as its distance from 100 % needs; never rounds up to 100 %."""
+    """A share as a percentage with as many digits as its distance from 0 or 100 % needs; neither is shown for what is not."""
     if share is None:
         return "n/a"
     percent = share * 100
     digits = 1 if percent < 99 else 2 if percent < 99.9 else 3
     if percent in {0.0, 100.0}:
         return f"{percent:.0f} %"
+    if 0 < percent < 0.1:
+        return f"{percent:.1g} %" if percent >= _SMALLEST_PERCENT else f"< {_SMALLEST_PERCENT:g} %"
     scale = 10**digits
     # Neither the tolerance nor the product may reach what was not reached.
     shown = min(math.floor(percent * scale + 1e-9), 100 * scale - 1)

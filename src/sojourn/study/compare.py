@@ -86,6 +86,9 @@ class WorkloadResult(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         workload: Its name.
+        seeds: Those that are compared: all policies that were run at all have run them.
+        left_out: Seeds that only some policies have run before it was interrupted, by policy.
+        not_run: Policies that have run no seed.
         rate_per_s: Mean arrival rate over the seeds.
         policies: In the order they were given.
         on_time: Who answers most within the objective; None without an objective or with fewer than two policies.
@@ -95,6 +98,9 @@ class WorkloadResult(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     workload: str
+    seeds: list[int]
+    left_out: dict[str, list[int]]
+    not_run: list[str]
     rate_per_s: float
     policies: list[PolicyResult]
     on_time: Ranking | None
@@ -133,17 +139,27 @@ def compared(cases: Sequence[Case], outcomes: Sequence[RunOutcome | None]) -> Co
     """
     done = [Done(case, outcome) for case, outcome in zip(cases, outcomes, strict=True) if outcome is not None]
     by_workload: dict[str, dict[str, list[Done]]] = {}
+    for case in cases:
+        by_workload.setdefault(case.workload, {}).setdefault(case.policy, [])
     for each in done:
-        by_workload.setdefault(each.case.workload, {}).setdefault(each.case.policy, []).append(each)
+        by_workload[each.case.workload][each.case.policy].append(each)
     return Comparison(
         confidence=CONFIDENCE,
         runs_wanted=len(cases),
         runs_done=len(done),
-        workloads=[_workload(name, by_policy) for name, by_policy in by_workload.items()],
+        workloads=[_workload(name, runs) for name, runs in by_workload.items() if any(runs.values())],
     )
 
 
-def _workload(name: str, by_policy: Mapping[str, list[Done]]) -> WorkloadResult:
+def _workload(name: str, asked: Mapping[str, list[Done]]) -> WorkloadResult:
+    ran = {policy: runs for policy, runs in asked.items() if runs}
+    seeds = set.intersection(*({each.case.seed for each in runs} for runs in ran.values()))
+    if not seeds:  # of so little nothing can be compared; what there is is shown
+        seeds = {each.case.seed for runs in ran.values() for each in runs}
+    by_policy = {policy: [each for each in runs if each.case.seed in seeds] for policy, runs in ran.items()}
+    left_out = {
+        policy: [each.case.seed for each in runs if each.case.seed not in seeds] for policy, runs in ran.items()
+    }
     every = [each for runs in by_policy.values() for each in runs]
     rows = _with_front([_policy(policy, runs) for policy, runs in by_policy.items()])
     held = {row.policy for row in rows if row.objective == "held"}
@@ -157,6 +173,9 @@ def _workload(name: str, by_policy: Mapping[str, list[Done]]) -> WorkloadResult:
     known = [cost for cost in costs if cost is not None]
     return WorkloadResult(
         workload=name,
+        seeds=sorted(seeds),
+        left_out={policy: numbers for policy, numbers in left_out.items() if numbers},
+        not_run=[policy for policy, runs in asked.items() if not runs],
         rate_per_s=sum(each.outcome.total.rate_per_s for each in by_seed.values()) / len(by_seed),
         policies=rows,
         on_time=_ranking(by_policy, _attainment, largest=True),

@@ -120,13 +120,20 @@ def parse_arrivals(text: str) -> ArrivalSpec:
         try:
             spec.times(_SLOW_PER_S if spec.needs_rate else None, _LONG_S, Random(0))  # noqa: S311 - only its arguments are checked
         except ConfigurationError as err:
-            raise ConfigurationError(f"arrivals {text!r}: {err}") from err
+            raise ConfigurationError(f"arrivals {text!r}: {_as_typed(str(err), kind)}") from err
         return spec
     _check_trace_values(values, text)
     trace = read_trace(path, functions=values.get("function"))
     if values["start"] > 0 or "end" in values:
         trace = trace.between(values["start"], values.get("end"))
     return ArrivalSpec(name, values, trace.faster(values["speedup"]))
+
+
+def _as_typed(fault: str, kind: Kind) -> str:
+    """What a generator says of its arguments, by the names that are typed: `on` is its `on_share`, `period` its `period_s`."""
+    for parameter in kind.parameters:
+        fault = re.sub(rf"\b{parameter.name}_(?:s|share|per_s)\b", parameter.name, fault)
+    return fault
 
 
 def _until(end_s: float, times: Iterator[float]) -> Iterator[float]:

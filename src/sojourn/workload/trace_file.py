@@ -22,6 +22,8 @@ from sojourn.workload.trace import Trace, trace_of_instants, unknown_function
 
 VALUES_MAX = 100_000_000  # 400 MB of counts, 800 MB of instants
 ONLY_FUNCTION = "all"  # the name of what has none
+INSTANT_S_MAX = 1e10  # seconds since 1970 until the year 2286
+LENGTH_S_MAX = 10 * 366 * 86_400.0
 _OTHERS_MAX = 10_000
 _INTERVALS_S = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
 _NAME_COLUMNS = ("hashfunction", "func_id", "function", "name")
@@ -157,8 +159,8 @@ def _instants(
         at_s = _instant(row, at, labels[0], rows)
         if is_first:
             start_s, is_first = at_s, False
-        elif at_s < previous_s:
-            raise rows.fault(labels[0], f"{at_s} s is before the row above ({previous_s} s); sort the rows by time")
+        else:
+            _refuse_misplaced(at_s, start_s, previous_s, labels[0], rows)
         previous_s = at_s
         name = ONLY_FUNCTION
         if by is not None:
@@ -176,6 +178,13 @@ def _instants(
         )
     _refuse_unknown(functions, others | by_name.keys(), rows)
     return trace_of_instants({name: Instants(times_s) for name, times_s in by_name.items()})
+
+
+def _refuse_misplaced(at_s: float, start_s: float, previous_s: float, label: str, rows: _Rows) -> None:
+    if at_s < previous_s:
+        raise rows.fault(label, f"{at_s} s is before the row above ({previous_s} s); sort the rows by time")
+    if at_s - start_s > LENGTH_S_MAX:
+        raise rows.fault(label, f"{at_s:g} s is more than ten years after the first row ({start_s:g} s)")
 
 
 def _columns(
@@ -271,6 +280,8 @@ def _instant(row: list[str], at: int, label: str, rows: _Rows) -> float:
     at_s = float(row[at])
     if at_s < 0:
         raise rows.fault(label, f"{at_s:g} s is negative; times count from the start of the recording")
+    if at_s > INSTANT_S_MAX:
+        raise rows.fault(label, f"{at_s:g} s is no time of a recording; are these milliseconds or less? write seconds")
     return at_s
 
 

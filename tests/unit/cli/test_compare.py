@@ -49,7 +49,7 @@ def test_the_same_seeds_give_the_same_numbers(capsys):
 
 def test_the_table_and_the_page_tell_the_same(capsys, tmp_path):
     """A table for people, and one file that opens anywhere: well-formed, nothing from outside, plots with their policies."""
-    page = tmp_path / "reports" / "compare.html"
+    page = tmp_path / "compare.html"
     asked = ["--batching", "slo,latency", "--scaling", "slo", "--replicas", "1", "--html", str(page)]
     assert run(["compare", *SMALL, *asked]) == 0
     said = capsys.readouterr().out
@@ -116,6 +116,8 @@ def test_ctrl_c_prints_what_is_done(tmp_path):
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     result = json.loads(ended.stdout)
     assert result["is_partial"]
+    seeds = {tuple(row["seeds"]) for row in result["workloads"][0]["policies"]}
+    assert seeds == {tuple(result["workloads"][0]["seeds"])}
     assert 0 < result["runs_done"] < result["runs_wanted"] == 400
     assert ended.returncode == 128 + signal.SIGINT
     assert "Traceback" not in ended.stderr

@@ -110,16 +110,17 @@ def test_a_run_short_of_descriptors_is_void_and_not_the_servers_fault(serve):
 
 
 def test_the_report_is_written_where_told(serve, tmp_path):
-    """Its folder is made; the plots are in it."""
-    path = tmp_path / "new" / "report.html"
+    """The plots are in it."""
+    path = tmp_path / "report.html"
     assert run(["load", serve(), *SHORT, "--html", str(path), "--slo", "60s"]) == 0
     assert path.read_text().count("<svg") == 4
 
 
 def test_a_report_that_cannot_be_written_is_an_error(serve, tmp_path, capsys):
-    """The path is named; there is no traceback."""
-    assert run(["load", serve(), *SHORT, "--html", str(tmp_path)]) == 1
-    assert str(tmp_path) in capsys.readouterr().err
+    """The path is named before anything is sent; there is no traceback."""
+    for place in (tmp_path, tmp_path / "nowhere" / "report.html"):
+        assert run(["load", serve(), *SHORT, "--html", str(place)]) == 2
+        assert str(tmp_path) in capsys.readouterr().err
 
 
 def test_same_seed_same_number_of_requests(serve, capsys):

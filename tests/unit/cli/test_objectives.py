@@ -64,7 +64,7 @@ def test_slo_show_tells_all_functions(sojourn, urls, called):
 
 def test_slo_show_of_one_function_tells_why(sojourn, urls, called, tmp_path):
     """Verdict, budget, windows and causes; with --html a report beside it."""
-    report = tmp_path / "deep" / "slo.html"
+    report = tmp_path / "slo.html"
     done = sojourn("slo", "show", "double", "--html", str(report), "--admin-url", urls[1])
     said = done.stdout.decode()
     assert done.returncode == 3

@@ -22,6 +22,9 @@ def test_the_smallest_pool_holds_and_one_less_does_not(capsys):
     assert verdicts[1] == "missed"
     assert verdicts[2] == verdicts[3] == "held"
     assert not result["is_partial"]
+    assert (
+        result["transient_s"] == 0.75
+    )  # half a second for the start and one more, but no more than a quarter of the run
 
 
 def test_what_twice_and_five_times_the_traffic_costs(capsys, tmp_path):
@@ -29,6 +32,7 @@ def test_what_twice_and_five_times_the_traffic_costs(capsys, tmp_path):
     page = tmp_path / "plan.html"
     assert run(["plan", *SMALL, "--rate", "300", "--times", "5,1,2", "--html", str(page)]) == 0
     said = capsys.readouterr().out
+    assert "3 s of arrivals, the first 750 ms not counted" in said
     assert [line.split()[:3] for line in said.splitlines() if line.strip().startswith("x ")] == [
         ["x", "1", "300"],
         ["x", "2", "600"],

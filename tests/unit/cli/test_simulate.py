@@ -94,7 +94,9 @@ def test_json_has_the_shared_keys_and_those_of_a_simulation(capsys):
     assert told["objective_met"] is True
     assert told["replicas_max"] == told["cold_starts"] == 2
     assert told["partial"] is False
-    assert told["seed"] == 1
+    assert told["seed"] == told["asked"]["seed"] == 1
+    assert told["asked"]["model"] == {"alpha_s": 0.0005, "beta_s": 0.005, "sigma": 0.0}
+    assert (told["asked"]["arrivals"], told["asked"]["rate_per_s"]) == ("poisson", 200.0)
     (only,) = told["functions"].values()
     assert only["batching"] == "fixed:size=4,wait=2ms"
     assert only["scaling"] == "fixed:replicas=2"
@@ -131,13 +133,13 @@ def test_nothing_sent_is_an_error_that_says_why(capsys):
 
 
 def test_the_report_is_written_where_told(capsys, tmp_path):
-    """Its folder is made; a place that cannot be written is an error that names it."""
-    path = tmp_path / "new" / "report.html"
+    """One page with its plots; a place that cannot be written is refused before the run, by name."""
+    path = tmp_path / "report.html"
     assert run(["simulate", *SHORT, "--slo", "1s", "--html", str(path)]) == 0
     page = path.read_text()
     assert page.count("<svg") == 8
     assert "Objective 99% &lt; 1s was met" in page
-    assert run(["simulate", *SHORT, "--html", str(tmp_path)]) == 1
+    assert run(["simulate", *SHORT, "--html", str(tmp_path)]) == 2
     assert str(tmp_path) in capsys.readouterr().err
 
 
@@ -244,6 +246,17 @@ def test_a_pool_and_machines_bound_the_replicas(capsys):
         ([*SHORT, "--scaling", "hpa"], 2, ["unknown scaling policy", "utilization"]),
         ([*SHORT, "--keepalive", "none"], 2, ["unknown keep-alive policy", "adaptive"]),
         ([*SHORT, "--batching", "fixed:size=0"], 2, ["size must be >= 1"]),
+        ([*SHORT, "--batching", "fixed:size=2,wait=inf"], 2, ["size must be >= 1 and wait >= 0 seconds"]),
+        ([*SHORT, "--batching", "aimd:increase=0"], 2, ["'aimd:increase=0': increase must be >= 1"]),
+        (
+            [*SHORT, "--scaling", "concurrency:panic=0"],
+            2,
+            ["'concurrency:panic=0': target must", "0 < panic <= stable"],
+        ),
+        ([*SHORT, "--arrivals", "bursty:on=2"], 2, [" on must be in (0, 1]"]),
+        ([*SHORT, "--arrivals", "bursty:period=0"], 2, [" period must be > 0 seconds"]),
+        ([*SHORT, "--html", "/nowhere/at/all.html"], 2, ["--html", "no folder /nowhere/at"]),
+        ([*SHORT, "--html", "/"], 2, ["--html", "is a folder"]),
         ([*SHORT, "--replicas", "2", "--scaling", "slo"], 2, ["give one of them"]),
         ([*SHORT, "--min-replicas", "3", "--max-replicas", "2"], 2, ["max_replicas"]),
         ([*SHORT, "--replicas", "5", "--cpus", "2"], 2, ["cpus=5", "pool"]),
@@ -279,6 +292,8 @@ def test_bad_input_is_refused_with_what_to_do(capsys, arguments, code, told):
         ("t_s\n1\nsoon\n", "row 3, column t_s"),
         ("t_s\n5\n1\n", "row 3"),
         ("t_s\n-5\n1\n", "row 2"),
+        ("t_s\n0\n3e16\n", "row 3, column t_s: 3e+16 s is no time"),
+        ("t_s,function\n0,a\n1,a\n9e9,a\n", "row 4, column t_s: 9e+09 s is more than ten years after"),
         ("f,1,2\na,3,-4\n", "row 2"),
     ],
 )
@@ -337,6 +352,14 @@ def test_a_run_whose_beginning_takes_long_is_not_waited_for():
     unknown = estimate(scenario(1000.0, 36_000.0), clock=lambda: next(ticks))
     assert "an unknown time" in unknown.text()
     assert next(ticks) < 100
+
+
+def test_a_run_with_hardly_a_request_is_over_at_once():
+    """A year with a request in a century: the look ahead was the whole run, and its time is known."""
+    ticks = iter(step / 1000 for step in range(1_000_000))
+    bare = estimate(scenario(1e-10, 3e7), clock=lambda: next(ticks))
+    assert bare.text().startswith("hardly any requests, ")
+    assert bare.time_s < 1
 
 
 def test_sparse_traffic_is_estimated_by_time():

@@ -59,6 +59,10 @@ def test_an_axis_keeps_one_unit():
         (0, "0 %"),
         (1, "100 %"),
         (0.5, "50.0 %"),
+        (0.001, "0.1 %"),
+        (0.00042, "0.04 %"),
+        (1e-5, "0.001 %"),
+        (1e-9, "< 0.001 %"),
         (0.9899, "98.9 %"),
         (0.99, "99.00 %"),
         (0.99999, "99.999 %"),
@@ -67,8 +71,8 @@ def test_an_axis_keeps_one_unit():
         (1 - 1e-15, "99.999 %"),
     ],
 )
-def test_shares_never_round_up_to_success(share, text):
-    """A missed objective never reads as met because of rounding."""
+def test_shares_never_round_to_all_or_nothing(share, text):
+    """A missed objective never reads as met because of rounding, and a few misses never read as none."""
     assert share_text(share) == text
 
 

@@ -72,11 +72,16 @@ def test_cost_is_compared_among_those_that_held_the_objective():
 
 
 def test_what_was_not_run_is_left_out_and_told():
-    """Interrupted: the seeds both policies have are compared, and the study says it is partial."""
+    """Interrupted: only the seeds that all policies have are compared, in tables, too, and the study says which."""
     comparison = study_of({"one": [(0.9, 10), (0.9, 10), (0.9, 11)], "two": [(0.8, 10), (0.8, 10), None]})
     assert comparison.is_partial
     assert (comparison.runs_wanted, comparison.runs_done) == (6, 5)
-    assert comparison.workloads[0].on_time.differences["two"].count == 2
+    workload = comparison.workloads[0]
+    assert workload.on_time.differences["two"].count == 2
+    assert [row.seeds for row in workload.policies] == [[0, 1], [0, 1]]
+    assert (workload.seeds, workload.left_out, workload.not_run) == ([0, 1], {"one": [2]}, [])
+    few = study_of({"one": [(0.9, 10)], "two": [(0.8, 10)], "three": [None]}).workloads[0]
+    assert (few.seeds, few.not_run, few.on_time.best) == ([0], ["three"], "one")
     assert study_of({"one": [None], "two": [None]}).workloads == []
 
 

@@ -77,6 +77,8 @@ class SLOScalingPolicy:
         replicas = max(ceil(rate_need - _ROUNDING), 1)
         terms = {"envelope_per_s": seen.per_s, "window_s": seen.window_s, "needed": rate_need, "batch": float(size)}
         why = f"envelope {seen.per_s:.4g}/s over {seen.window_s:.3g} s needs {_tenths(rate_need)} replicas at b={size}"
+        if not rate_need:
+            why = f"nothing came in {seen.window_s:.3g} s, one replica is enough"
         if expected_per_s > seen.per_s:
             need, size = replicas_for(service, view.latency_s, expected_per_s, most, slots)
             terms |= {"forecast_per_s": expected_per_s}
