@@ -21,6 +21,7 @@ from sojourn.config.settings import ServerSettings
 from sojourn.config.state_dir import RUN_NAME
 from sojourn.control.server import AdminServer
 from sojourn.core.admission import QueueBounds
+from sojourn.deploy.service import DeployService
 from sojourn.domain.function import FunctionManifest
 from sojourn.domain.resources import Resources
 from sojourn.errors import ConfigurationError, StartError
@@ -133,21 +134,32 @@ class Server:
         self._gateway = gateway = Gateway(routes, limits, is_ready, keys=state.keys, tls=tls)
         self._closers.push_async_callback(gateway.close)
         self.inference_url = _url(*await gateway.start(settings.host, settings.port), tls)
+        await self._serve(manifests, platform, routes, deployments, watch)
+        self._is_open = True
+
+    async def _serve(
+        self,
+        manifests: Sequence[FunctionManifest],
+        platform: Platform,
+        routes: Routes,
+        deployments: DeployService,
+        watch: SLOWatch,
+    ) -> None:
+        """Serve what was named and what was deployed before; ready once what was named is."""
         try:
             platform.deploy(manifests)
         except ConfigurationError as error:
             raise StartError(str(error)) from None
-        await watch.load()
-        watch.start()
         for service in platform.services.values():
             routes.add(service)
         await deployments.restore()
+        await watch.load()
+        watch.start()
         routes.is_filling = False
-        failures = await platform.first_start()
+        failures = await platform.first_start([manifest.name for manifest in manifests])
         if failures:
             raise StartError("\n".join(f"function {name!r} cannot start: {cause}" for name, cause in failures.items()))
         self.functions = sorted(platform.services)
-        self._is_open = True
 
     def _open_to(self, keys: KeyRing) -> ssl.SSLContext | None:
         """Read the keys and the certificate; what both ports show to clients of https, None for plain http."""

@@ -22,8 +22,6 @@ _T = TypeVar("_T")
 
 @click.command("show")
 @click.argument("name", required=False, shell_complete=function_names)
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write a report, too.")
-@click.argument("name", required=False)
 @click.option("--html", type=report_file, metavar="FILE", help="Write a report, too.")
 @json_option
 @admin_url_option

@@ -69,6 +69,7 @@ class RolloutRun:
         self.began_at_s = time()
         self.stable = stable
         self.service: FunctionService | None = None
+        self.is_kept = False  # whether it is remembered how it ended
         self._manifest = manifest
         self._platform = platform
         self._traffic = traffic
@@ -171,6 +172,7 @@ class RolloutRun:
                 await self._on_promote(self)
                 self._platform.make_live(name, revision)
                 self._traffic.direct(self.service)
+                self.is_kept = True
                 self._events.info("rollout.live", function=name, revision=revision, before=self.before or "", why=why)
             case RollBack(cause=cause) | Fail(cause=cause):
                 if self.stable is not None:

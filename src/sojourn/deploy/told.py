@@ -17,9 +17,11 @@ from sojourn.state.record import StoredRollout
 def told_of(run: RolloutRun) -> RolloutTold:
     """How a rollout stands."""
     status = run.status
+    # What is not remembered yet has not happened: a server that is killed now comes back with the revision before.
+    state = RolloutState.SHIFTING if status.state is RolloutState.LIVE and not run.is_kept else status.state
     return RolloutTold(
         function=run.name,
-        state=status.state.value,
+        state=state.value,
         revision=run.revision.revision,
         before=run.before,
         share=status.share,

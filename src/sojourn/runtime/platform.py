@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
@@ -374,18 +374,19 @@ class Platform:
 
     def is_ready(self) -> bool:
         """Whether every function has a replica that takes work, or rests without one until it is called."""
-        return not self._is_closing and all(
-            service.dispatcher.replicas_ready or not self.controller.target(service.key)
-            for service in self.services.values()
-        )
+        return not self._is_closing and all(self._is_served(service) for service in self.services.values())
 
-    async def first_start(self) -> dict[str, str]:
-        """Wait until each function has a ready replica or its first start failed; the failures by name."""
+    def _is_served(self, service: FunctionService) -> bool:
+        return bool(service.dispatcher.replicas_ready) or not self.controller.target(service.key)
+
+    async def first_start(self, names: Collection[str]) -> dict[str, str]:
+        """Wait until each of these functions is ready, as `is_ready` has it, or its first start failed; the failures by name."""
         changed = self._driver.changed
         while True:
-            failures = {name: self.controller.start_failure(service.key) for name, service in self.services.items()}
+            services = {name: self.services[name] for name in names}
+            failures = {name: self.controller.start_failure(service.key) for name, service in services.items()}
             failures = {name: cause for name, cause in failures.items() if cause}
-            if failures or self.is_ready():
+            if failures or all(self._is_served(service) for service in services.values()):
                 return failures
             changed.clear()
             await changed.wait()
