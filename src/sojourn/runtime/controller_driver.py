@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from time import monotonic
 from typing import Final
 
 from sojourn.core.controller import Controller
@@ -42,6 +41,7 @@ class ControllerDriver:
         events: Told of crash loops, and of all that happens to replicas.
         output: Keeps what replicas print.
         journal: Where its steps are recorded.
+        clock: Monotonic seconds.
 
     Attributes:
         replicas: Those that are not gone.
@@ -58,20 +58,22 @@ class ControllerDriver:
         events: PlatformEvents,
         output: ReplicaOutput,
         journal: Journal,
+        clock: Callable[[], float],
     ) -> None:
-        self.replicas = Replicas(launcher, str(run_dir / _SOCKET_NAME), events, output, controller, self.post)
+        self.replicas = Replicas(launcher, str(run_dir / _SOCKET_NAME), events, output, controller, self.post, clock)
         self.scaling = ScalingRecords(events)
         self.changed = asyncio.Event()
         self._controller = controller
         self._running = running
         self._events = events
         self._journal = journal
+        self._clock = clock
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
 
     def post(self, event: ControllerEvent) -> None:
         """Step the controller with an event, now."""
-        now_s = monotonic()
+        now_s = self._clock()
         self._disarm()
         actions = self._controller.step(event, now_s)
         self._journal.append(now_s, event, actions)

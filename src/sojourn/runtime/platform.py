@@ -68,6 +68,7 @@ class Platform:
         capacity: What all replicas share; None sets no bound.
         journal_steps: Steps kept per state machine.
         offset_s: What to add to monotonic seconds to get seconds since the epoch.
+        clock: Monotonic seconds, those of the loop.
 
     Attributes:
         services: The live revision of each function, by name.
@@ -86,6 +87,7 @@ class Platform:
         capacity: Resources | None = None,
         journal_steps: int = 1024,
         offset_s: float = 0.0,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self.services: dict[str, FunctionService] = {}
         self.running: dict[str, FunctionService] = {}
@@ -95,16 +97,17 @@ class Platform:
         self.journal = Journal(journal_steps)
         self.traces = TraceStore()
         self._offset_s = offset_s
+        self._clock = clock
         self._launcher = launcher
         self._events = events
         self._output = output
         self._bounds = bounds or QueueBounds()
         self._journal_steps = journal_steps
         self._driver = driver = ControllerDriver(
-            self.controller, launcher, run_dir, self.running, events, output, self.journal
+            self.controller, launcher, run_dir, self.running, events, output, self.journal, clock
         )
-        self._warming = Warming(self.controller, driver.replicas, output, driver.changed)
-        self._retirements = Retirements(driver, self._forget)
+        self._warming = Warming(self.controller, driver.replicas, output, driver.changed, clock)
+        self._retirements = Retirements(driver, self._forget, clock)
         self._is_closing = False
 
     async def start(self) -> None:
@@ -157,7 +160,7 @@ class Platform:
         self._refuse_impossible({manifest.name: manifest.settings})
         if lineage is None:
             lineage = self.lineages[manifest.name] = Lineage()
-        now_s = monotonic()
+        now_s = self._clock()
         if present is not None:  # its replicas still end
             lineage.leave(present, now_s)
         service = self._service(manifest, self._edges_s([manifest]))
@@ -294,7 +297,9 @@ class Platform:
             offset_s=self._offset_s,
             replica_seconds=partial(self.controller.replica_seconds, key),
         )
-        service = FunctionService(manifest, meter, self._bounds, Journal(self._journal_steps), self, self.traces)
+        service = FunctionService(
+            manifest, meter, self._bounds, Journal(self._journal_steps), self, self.traces, self._clock
+        )
         self._driver.scaling.deployed(manifest.settings, key)
         self.running[key] = service
         return service
@@ -308,7 +313,7 @@ class Platform:
         """The last replica of a retired revision has ended: nothing of it stays."""
         lineage = self.lineages.get(service.name)
         if lineage is not None:
-            lineage.leave(service, monotonic())
+            lineage.leave(service, self._clock())
         if self.running.get(service.key) is service:
             del self.running[service.key]
             self._driver.scaling.gone(service.key)
@@ -399,7 +404,7 @@ class Platform:
         services = list(self.running.values())
         for service in services:
             service.happened(DrainBegan())
-        is_done = await idle_by(services, self._driver.changed, monotonic() + limit_s)
+        is_done = await idle_by(services, self._driver.changed, limit_s, self._clock)
         if not is_done:
             for service in services:
                 service.happened(DrainEnded())

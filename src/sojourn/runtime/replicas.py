@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from time import monotonic
 from typing import Final
 
 from sojourn.core.controller import Controller
@@ -59,6 +58,7 @@ class Replicas:
         output: Keeps what they print.
         controller: Knows their ages.
         post: Takes the controller's events.
+        clock: Monotonic seconds.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class Replicas:
         output: ReplicaOutput,
         controller: Controller,
         post: Callable[[ControllerEvent], None],
+        clock: Callable[[], float],
     ) -> None:
         self._launcher = launcher
         self._listener = ReplicaListener(self, socket_path)
@@ -76,6 +77,7 @@ class Replicas:
         self._output = output
         self._controller = controller
         self._post = post
+        self._clock = clock
         self._by_number: dict[int, Replica] = {}
         self._is_closing = False
 
@@ -145,7 +147,7 @@ class Replicas:
         if replica is None:
             return
         service = replica.service
-        if self._controller.age_s(number, monotonic()) < service.manifest.settings.start_timeout_s:
+        if self._controller.age_s(number, self._clock()) < service.manifest.settings.start_timeout_s:
             replica.is_unwanted = True
         elif replica.cold_start is None and replica.cause is None:  # it took too long: its exit is to say so
             replica.cause = self._controller.start_failure(service.key)
@@ -210,7 +212,7 @@ class Replicas:
             self._launcher.stop(number, 0.0)
 
     def _ready(self, replica: Replica, link: ReplicaLink, ready: Ready) -> None:
-        total_s = self._controller.age_s(replica.number, monotonic())
+        total_s = self._controller.age_s(replica.number, self._clock())
         meter = replica.service.meter
         replica.cold_start = cold_start = meter.cold_start(total_s, ready.import_s, ready.load_s, ready.warmup_s)
         self._events.info(
@@ -245,7 +247,7 @@ class Replicas:
         if link is not None:  # the process is gone before its connection told us
             replica.link = None
             service.replica_lost(number)
-        service.meter.monitor.book_replicas(monotonic())  # while the controller still knows of it
+        service.meter.monitor.book_replicas(self._clock())  # while the controller still knows of it
         del self._by_number[number]
         if link is not None:
             link.drop("its process exited")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from time import monotonic
 from typing import Final
 
 from sojourn.domain.event import DrainEnded, FunctionRemoved
@@ -22,11 +21,15 @@ class Retirements:
     Args:
         driver: Has the controller end their replicas.
         forget: Called with each once its last replica has ended.
+        clock: Monotonic seconds.
     """
 
-    def __init__(self, driver: ControllerDriver, forget: Callable[[FunctionService], None]) -> None:
+    def __init__(
+        self, driver: ControllerDriver, forget: Callable[[FunctionService], None], clock: Callable[[], float]
+    ) -> None:
         self._driver = driver
         self._forget = forget
+        self._clock = clock
         self._under_way: dict[FunctionService, object] = {}
         self._is_closed = False
 
@@ -61,7 +64,7 @@ class Retirements:
             return True
         token = self._under_way[service] = object()
         service.is_retiring = True
-        is_idle = await idle_by([service], self._driver.changed, monotonic() + limit_s)
+        is_idle = await idle_by([service], self._driver.changed, limit_s, self._clock)
         if self._under_way.get(service) is not token or self._is_closed:
             return True
         del self._under_way[service]
@@ -87,10 +90,10 @@ class Retirements:
 
     async def _until(self, is_so: Callable[[], bool], limit_s: float) -> bool:
         """Wait for something that comes with a step of the controller; whether it came within `limit_s` seconds."""
-        give_up_at_s = monotonic() + limit_s
+        give_up_at_s = self._clock() + limit_s
         changed = self._driver.changed
         while not is_so() and not self._is_closed:
-            left_s = give_up_at_s - monotonic()
+            left_s = give_up_at_s - self._clock()
             if left_s <= 0:
                 return False
             changed.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from time import monotonic
+from collections.abc import Callable
 from typing import Final
 
 from sojourn.core.controller import Controller
@@ -22,15 +22,22 @@ class Warming:
         replicas: Those that are not gone.
         output: What they printed.
         changed: Set whenever something has happened to a replica.
+        clock: Monotonic seconds.
     """
 
     def __init__(
-        self, controller: Controller, replicas: Replicas, output: ReplicaOutput, changed: asyncio.Event
+        self,
+        controller: Controller,
+        replicas: Replicas,
+        output: ReplicaOutput,
+        changed: asyncio.Event,
+        clock: Callable[[], float],
     ) -> None:
         self._controller = controller
         self._replicas = replicas
         self._output = output
         self._changed = changed
+        self._clock = clock
 
     async def warm(self, service: FunctionService) -> str:
         """Wait for a ready replica; empty once there is one, else why there is none.
@@ -39,14 +46,14 @@ class Warming:
         `start_timeout_s`; the controller sees to it that it is ready as soon after that, or has failed.
         """
         limit_s = service.manifest.settings.start_timeout_s
-        give_up_at_s = monotonic() + limit_s
+        give_up_at_s = self._clock() + limit_s
         while not service.has_been_ready:
             if service.is_closed:
                 return "it was taken out of service before it was ready"
             cause = self._controller.start_failure(service.key)
             if cause:
                 return self._with_output(service, cause)
-            left_s = give_up_at_s - monotonic()
+            left_s = give_up_at_s - self._clock()
             if self._replicas.serving(service):
                 left_s = max(left_s, limit_s)
             if left_s <= 0:

@@ -246,11 +246,11 @@ class Monitor:
 
     def retire(self, now_s: float) -> list[Row]:
         """Nothing more will be counted; the rows that are not saved, whole. It can be read on."""
-        self.begin_with_replicas(now_s)
+        self.book_replicas(now_s)
+        self._replica_seconds = None  # a later one may go by the same key
         if self._fine is None:
             return []
         self.finish(now_s)
-        self._replica_seconds = None
         return self.unsaved()
 
     def absorb(self, other: Monitor) -> None:
