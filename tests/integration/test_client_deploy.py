@@ -7,10 +7,12 @@ import sys
 import tarfile
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import sojourn
 from sojourn import errors
+from sojourn.domain.deployment_status import RevisionTold, RolloutTold
 
 sys.path.insert(0, str(Path(__file__).parent))
 from scripted_http import Clock, EitherClient, ScriptedServer, answer, header_of
@@ -43,10 +45,11 @@ class Platform:
             status, told = 201, {"functions": [{"function": "f", "revision": NEW, "created": True}]}
         elif path.endswith("/rollout"):
             told = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+            assert method == "GET" or json.loads(body) == {"promote": True}
         elif path.endswith("/rollback"):
-            told = {"function": "f", "revision": json.loads(body).get("revision", OLD)}
+            told = rollout("warming", json.loads(body).get("revision", OLD))
         elif path.endswith("/revisions"):
-            told = {"revisions": [{"revision": NEW}, {"revision": OLD}]}
+            told = {"function": "f", "revisions": [kept(NEW), kept(OLD)]}
         if told is None:
             link.close()
             return False
@@ -67,12 +70,17 @@ def app(tmp_path) -> Path:
 
 
 def rollout(state: str, revision: str = NEW, **more: object) -> dict:
-    return {"state": state, "revision": revision, "share": 0.5, "evidence": None, "cause": None, **more}
+    told = RolloutTold(function="f", state=state, revision=revision, share=0.5)
+    return {**msgspec.to_builtins(told), **more}
+
+
+def kept(revision: str) -> dict:
+    return msgspec.to_builtins(RevisionTold(revision=revision, role="", created_at="", bundle="", target="app.py"))
 
 
 def test_a_deploy_waits_until_its_revision_is_live(kind, app):
-    """The archive goes up with its target; the end of an older rollout is not taken for that of this one."""
-    platform, clock = Platform(rollout("live", OLD), rollout("warming"), rollout("shifting"), rollout("live")), Clock()
+    """The archive goes up with its target, then the rollout is asked for until it is over."""
+    platform, clock = Platform(rollout("warming"), rollout("warming"), rollout("shifting"), rollout("live")), Clock()
     with ScriptedServer(platform) as server, EitherClient(kind, server.url, clock=clock) as client:
         deployed = client("deploy", app, name="f")
         with tarfile.open(fileobj=io.BytesIO(platform.archive)) as archive:
@@ -107,11 +115,12 @@ def test_a_restart_during_a_rollout_is_sat_out_and_patience_ends(kind, app):
 
 def test_revisions_are_listed_rolled_back_and_deleted(kind):
     """Each is one request; an empty answer to a delete is a good one."""
-    platform = Platform()
+    platform = Platform(rollout("live"))
     with ScriptedServer(platform) as server, EitherClient(kind, server.url) as client:
-        assert [one["revision"] for one in client("history", "f")["revisions"]] == [NEW, OLD]
-        assert client("rollback", "f")["revision"] == OLD
-        assert client("rollback", "f", NEW)["revision"] == NEW
+        assert [one.revision for one in client("history", "f")] == [NEW, OLD]
+        assert client("rollback", "f").revision == OLD
+        assert client("rollback", "f", NEW).revision == NEW
+        assert client("promote", "f").state == "live"
         assert client("delete", "f") is None
     assert platform.asked[-1] == "DELETE /api/v1/functions/f"
 

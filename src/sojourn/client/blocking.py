@@ -16,11 +16,12 @@ from sojourn.client.conversation import Answer, Request
 from sojourn.client.endpoint import Endpoint
 from sojourn.client.mapping import Results, checked_concurrency
 from sojourn.client.packing import packed
-from sojourn.client.reply import Deployment, Reply, Rollout
+from sojourn.client.reply import Deployment, FunctionList, Reply, RevisionList
 from sojourn.client.retry import RetryPolicy
 from sojourn.client.session import IDLE_S, Call, Session, positive
 from sojourn.client.waiting import POLL_S, Waiting, patience_s
 from sojourn.domain.deployment import ALL_AT_ONCE
+from sojourn.domain.deployment_status import RevisionTold, RolloutTold
 from sojourn.domain.rng import Rng
 from sojourn.errors import ClientError
 
@@ -210,8 +211,8 @@ class Client:
 
     def functions(self) -> list[dict[str, Any]]:
         """All functions, one row each."""
-        found = self._ask(calls.functions(), dict[str, Any])
-        return list(found["functions"])
+        found: FunctionList = self._ask(calls.functions(), FunctionList)
+        return found.functions
 
     def describe(self, name: str) -> dict[str, Any]:
         """One function in full: settings, schemas, replicas, what was measured."""
@@ -284,17 +285,22 @@ class Client:
                 self._sleep(POLL_S)
         return Deployment(functions=deployed.functions, rollouts=dict(waiting.result()))
 
-    def rollout(self, name: str) -> Rollout:
-        """How the latest rollout of a function stands."""
-        return cast("Rollout", self._ask(calls.rollout(name), Rollout))
+    def rollout(self, name: str) -> RolloutTold:
+        """How far the latest change of a function's revision has come."""
+        return cast("RolloutTold", self._ask(calls.rollout(name), RolloutTold))
 
-    def rollback(self, name: str, revision: str | None = None) -> dict[str, Any]:
-        """Serve an earlier revision again; by default the one before the live one."""
-        return dict(self._ask(calls.rollback(name, revision), dict[str, Any]))
+    def promote(self, name: str) -> RolloutTold:
+        """Give the revision that is on its way all the traffic now; how its rollout stands then."""
+        return cast("RolloutTold", self._ask(calls.promote(name), RolloutTold))
 
-    def history(self, name: str) -> Any:
-        """The revisions of a function, as the API tells them."""
-        return self._ask(calls.history(name), Any)
+    def rollback(self, name: str, revision: str | None = None) -> RolloutTold:
+        """Serve an earlier revision again, by default the one before; a rollout under way ends. `rollout` tells how it goes."""
+        return cast("RolloutTold", self._ask(calls.rollback(name, revision), RolloutTold))
+
+    def history(self, name: str) -> list[RevisionTold]:
+        """The revisions of a function, the latest first."""
+        found: RevisionList = self._ask(calls.history(name), RevisionList)
+        return found.revisions
 
     def delete(self, name: str) -> None:
         """Serve a function no longer: it takes no new requests, ends those it has, and goes."""

@@ -97,6 +97,11 @@ def rollback(name: str, revision: str | None) -> Request:
     return _changing("POST", _of(name) + "/rollback", {} if revision is None else {"revision": revision})
 
 
+def promote(name: str) -> Request:
+    """All traffic to the revision that is on its way."""
+    return _changing("PUT", _of(name) + "/rollout", {"promote": True})
+
+
 def delete(name: str) -> Request:
     """Serve it no longer."""
     return Request(method="DELETE", path=_of(name), is_admin=True)

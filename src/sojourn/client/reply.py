@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
-T = TypeVar("T")
+from sojourn.domain.deployment_status import Deployed, RevisionTold, RolloutTold
 
-WARMING, SHIFTING, LIVE, ROLLED_BACK, FAILED = "warming", "shifting", "live", "rolled_back", "failed"
-_ENDED: Final = frozenset({LIVE, ROLLED_BACK, FAILED})
+T = TypeVar("T")
 
 
 class Reply(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
@@ -34,45 +33,6 @@ class Reply(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     latency_s: float
 
 
-class DeployedFunction(msgspec.Struct, frozen=True, kw_only=True):
-    """One function of a deployment.
-
-    Args:
-        function: Its name.
-        revision: Its revision, twelve hex digits.
-        created: Whether this revision is new; the same code and settings are the same revision.
-    """
-
-    function: str
-    revision: str
-    created: bool = True
-
-
-class Rollout(msgspec.Struct, frozen=True, kw_only=True):
-    """How a revision takes over from the one before it.
-
-    Args:
-        state: `"warming"`, `"shifting"`, `"live"`, `"rolled_back"` or `"failed"`.
-        revision: Which revision.
-        share: Its share of the traffic, in [0, 1].
-        evidence: What was measured of both, if it was a canary.
-        cause: Why it did not go live, in words.
-        function: Of which function; empty if the server did not say.
-    """
-
-    state: str
-    revision: str = ""
-    share: float | None = None
-    evidence: Any = None
-    cause: str | None = None
-    function: str = ""
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing of it is still to come."""
-        return self.state in _ENDED
-
-
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """What a deploy made.
 
@@ -81,5 +41,17 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
         rollouts: By function, how it went; empty if nobody waited for it.
     """
 
-    functions: list[DeployedFunction]
-    rollouts: dict[str, Rollout] = {}
+    functions: list[Deployed]
+    rollouts: dict[str, RolloutTold] = {}
+
+
+class FunctionList(msgspec.Struct, frozen=True):
+    """What the API tells of all functions, one row each."""
+
+    functions: list[dict[str, Any]]
+
+
+class RevisionList(msgspec.Struct, frozen=True):
+    """What the API tells of a function's revisions, the latest first."""
+
+    revisions: list[RevisionTold]

@@ -6,11 +6,14 @@ import json
 from collections.abc import Mapping
 from typing import Final
 
-from sojourn.client.reply import LIVE, Deployment, Rollout
+from sojourn.client.reply import Deployment
 from sojourn.domain.deployment import CANARY, RolloutPlan
+from sojourn.domain.deployment_status import RolloutTold
 from sojourn.errors import ClientError, ConnectionFailedError, ExpiredError, RefusedError, RolloutFailedError
 
 POLL_S: Final = 0.25
+_LIVE: Final = "live"
+_ENDED: Final = frozenset({_LIVE, "rolled_back", "failed"})
 _START_S: Final = 600.0
 _SILENCE_S: Final = 30.0
 _EVIDENCE_CHARACTERS: Final = 500
@@ -35,17 +38,17 @@ class Waiting:
         self._revisions = {function.function: function.revision for function in deployment.functions}
         self._deadline_at_s = deadline_at_s
         self._heard_at_s = now_s
-        self._ended: dict[str, Rollout] = {}
+        self._ended: dict[str, RolloutTold] = {}
 
     @property
     def open(self) -> list[str]:
         """Functions whose rollout has not ended."""
         return [name for name in self._revisions if name not in self._ended]
 
-    def heard(self, name: str, rollout: Rollout, now_s: float) -> None:
-        """How the rollout of a function stands; one of another revision is not the one waited for."""
+    def heard(self, name: str, rollout: RolloutTold, now_s: float) -> None:
+        """How the rollout of a function stands; one of another revision has taken the place of this one."""
         self._heard_at_s = now_s
-        if rollout.is_over and rollout.revision in {"", self._revisions[name]}:
+        if rollout.state in _ENDED or rollout.revision != self._revisions[name]:
             self._ended[name] = rollout
 
     def missed(self, error: ClientError, now_s: float) -> None:
@@ -70,22 +73,28 @@ class Waiting:
                 "it stands (wait longer with timeout_s)"
             )
 
-    def result(self) -> Mapping[str, Rollout]:
+    def result(self) -> Mapping[str, RolloutTold]:
         """All rollouts, each live.
 
         Raises:
             RolloutFailedError: At least one is not; all of them are named.
         """
-        failed = {name: rollout for name, rollout in self._ended.items() if rollout.state != LIVE}
-        if not failed:
+        faults = [
+            _told(name, self._revisions[name], rollout)
+            for name, rollout in self._ended.items()
+            if (rollout.revision, rollout.state) != (self._revisions[name], _LIVE)
+        ]
+        if not faults:
             return self._ended
-        error = RolloutFailedError("; ".join(_told(name, rollout) for name, rollout in failed.items()))
+        error = RolloutFailedError("; ".join(faults))
         error.rollouts = dict(self._ended)
         raise error
 
 
-def _told(name: str, rollout: Rollout) -> str:
-    text = f"{name}@{rollout.revision}: {rollout.state.replace('_', ' ')}"
+def _told(name: str, revision: str, rollout: RolloutTold) -> str:
+    if rollout.revision != revision:
+        return f"{name}@{revision}: {rollout.revision} has taken its place, and is {rollout.state.replace('_', ' ')}"
+    text = f"{name}@{revision}: {rollout.state.replace('_', ' ')}"
     if rollout.cause:
         text += f": {rollout.cause}"
     if rollout.evidence:
