@@ -7,9 +7,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 SCRATCH_NAME = "r"  # in a run directory: the directory of all private directories, or a link to it
 SCRATCH_PREFIX = "sojourn-replicas-"  # of the directory that such a link leads to
@@ -39,8 +37,11 @@ def sweep_scratch(run_dir: Path) -> None:
 
 
 def remove_tree(path: str) -> None:
-    """Remove a tree without following links; what cannot be removed stays."""
-    shutil.rmtree(path, onerror=_open_and_retry)
+    """Remove a tree without following links, also where directories in it are closed; what cannot be removed stays."""
+    shutil.rmtree(path, ignore_errors=True)
+    if Path(path).is_dir():
+        _open_directories(path)
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _remove_elsewhere(path: Path) -> None:
@@ -50,13 +51,14 @@ def _remove_elsewhere(path: Path) -> None:
         remove_tree(str(path))
 
 
-def _open_and_retry(function: Callable[..., Any], path: str, _error: object) -> None:
-    """An author's code may have closed a directory to its owner."""
+def _open_directories(path: str) -> None:
+    """Let the owner into every directory of a tree: an author's code may have closed some, even to itself."""
     with contextlib.suppress(OSError):
-        for closed in (Path(path).parent, Path(path)):
-            if stat.S_ISDIR(closed.lstat().st_mode):
-                closed.chmod(0o700)
-        if function is os.unlink or function is os.rmdir:
-            function(path)
-        else:
-            shutil.rmtree(path, ignore_errors=True)
+        if stat.S_ISDIR(Path(path).lstat().st_mode):
+            Path(path).chmod(0o700)
+    for parent, folders, _ in os.walk(path):
+        for folder in folders:
+            inner = Path(parent, folder)
+            with contextlib.suppress(OSError):
+                if stat.S_ISDIR(inner.lstat().st_mode):
+                    inner.chmod(0o700)

@@ -39,16 +39,20 @@ _ALLOWED_NAMES = frozenset(
         "XDG_CACHE_HOME",
     }
 )
-_ALLOWED_PREFIXES = ("CUDA_", "HF_", "LC_", "NVIDIA_", "SOJOURN_FN_", "TORCH_")
+_ALLOWED_PREFIXES = ("CUDA_", "HF_", "LC_", "NVIDIA_", "TORCH_")
+_USERS_PREFIX = "SOJOURN_FN_"  # set for functions on purpose, secrets included
+_SECRET_WORDS = ("CREDENTIAL", "KEY", "PASSWD", "PASSWORD", "SECRET", "TOKEN")  # such as HF_TOKEN
 
 
 def allowed_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The part of `environment` that a process running user code gets."""
-    return {
-        name: value
-        for name, value in environment.items()
-        if name in _ALLOWED_NAMES or name.startswith(_ALLOWED_PREFIXES)
-    }
+    return {name: value for name, value in environment.items() if _is_allowed(name)}
+
+
+def _is_allowed(name: str) -> bool:
+    if name in _ALLOWED_NAMES or name.startswith(_USERS_PREFIX):
+        return True
+    return name.startswith(_ALLOWED_PREFIXES) and not any(word in name.upper() for word in _SECRET_WORDS)
 
 
 _REMIND_AFTER_S = 0.5
