@@ -107,7 +107,8 @@ class Server:
         self._closers.push_async_callback(watch.close)  # after the platform: the last requests count
         self._closers.push_async_callback(platform.close)
         await platform.start()
-        routes = Routes(is_filling=True)
+        self.platform, self.routes = platform, Routes(is_filling=True)
+        routes = self.routes
         served = frozenset(manifest.name for manifest in manifests)
         self.deployments = deployments = state.join(settings, platform, routes, isolation, lambda: served)
         closers.push_async_callback(deployments.close)

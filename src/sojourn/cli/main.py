@@ -19,6 +19,7 @@ GOOD, ERROR, USAGE, OBJECTIVE_MISSED, INTERRUPTED = 0, 1, 2, 3, 130
 
 _COMMANDS = {
     "init": ("sojourn.cli.init:init", "Write a first app.py to serve."),
+    "dev": ("sojourn.cli.dev:dev", "Serve a file while you write it: every save at once."),
     "serve": ("sojourn.cli.serve:serve", "Serve the functions of a file or module."),
     "deploy": ("sojourn.cli.deploy:deploy", "Give a source tree to a running server, at once or as a canary."),
     "rollout": ("sojourn.cli.rollout:rollout", "Show how far a function's new revision has come, and why."),

@@ -7,7 +7,7 @@ import gc
 import logging
 import os
 import resource
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ _LINGER_S = 1.0
 _COLLECT_AFTER_ALLOCATIONS = 50_000
 
 
-def _with_settings(command: Callable[..., int]) -> Callable[..., int]:
+def with_settings(command: Callable[..., int]) -> Callable[..., int]:
     """Give a command one flag per setting; values stay texts until all sources are checked together."""
     for name, setting in reversed(SETTINGS.items()):
         about = f"{setting.about} [{variable_of(name)}{_default_of(name)}]"
@@ -50,7 +50,7 @@ def _default_of(name: str) -> str:
 @click.command()
 @click.argument("target", required=False)
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Settings file [./sojourn.toml].")
-@_with_settings
+@with_settings
 def serve(target: str | None, config: Path | None, **flags: Any) -> int:
     """Serve every function in TARGET, a Python file (app.py) or module (pkg.module), and what was deployed before.
 
@@ -61,22 +61,32 @@ def serve(target: str | None, config: Path | None, **flags: Any) -> int:
 
     SIGTERM and SIGINT finish the requests taken in, then exit 0; a second signal does not wait.
     """
+    if target is not None:
+        refuse_other_files(target)
+    settings, event_log = prepared(flags, config)
+    state_dir = _claim_state_dir(settings, event_log)
+    try:
+        return run(_served(target, settings, event_log, state_dir))
+    finally:
+        state_dir.release()
+
+
+def prepared(flags: Mapping[str, Any], config: Path | None) -> tuple[ServerSettings, EventLog]:
+    """Settings from all sources, checked, and a log by them; the process is made ready to serve.
+
+    Raises:
+        click.UsageError: Settings cannot be used; all faults are named.
+    """
     try:
         settings = load_settings(flags, os.environ, config=config)
     except ConfigurationError as err:
         raise click.UsageError(str(err)) from err
-    if target is not None:
-        refuse_other_files(target)
     event_log = EventLog(log_format=settings.log_format, log_level=settings.log_level)
     if unknown := unknown_variables(os.environ):
         event_log.warning("settings.unknown_variables", names=",".join(unknown), remedy="see sojourn serve --help")
     _join_logging(event_log)
     _raise_descriptor_limit(settings.connections, event_log)
-    state_dir = _claim_state_dir(settings, event_log)
-    try:
-        return _run(_served(target, settings, event_log, state_dir))
-    finally:
-        state_dir.release()
+    return settings, event_log
 
 
 def _claim_state_dir(settings: ServerSettings, event_log: EventLog) -> StateDir:
@@ -88,7 +98,8 @@ def _claim_state_dir(settings: ServerSettings, event_log: EventLog) -> StateDir:
     return claim(path, is_passing=is_default and settings.port == 0)
 
 
-def _run(main: Coroutine[Any, Any, None]) -> int:
+def run(main: Coroutine[Any, Any, None]) -> int:
+    """Run a server on the kind of event loop it is made for."""
     import uvloop  # noqa: PLC0415 (`serve --help` must not pay for it)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

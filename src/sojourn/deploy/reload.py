@@ -65,6 +65,10 @@ class Reloader:
             done.append(Reloaded(name, before, ""))
         return done
 
+    def serving(self) -> list[str]:
+        """What serves now, as `name@revision`, in order."""
+        return sorted(service.key for service in self._platform.services.values())
+
     def _is_new(self, manifest: FunctionManifest) -> bool:
         service = self._platform.services.get(manifest.name)
         return service is None or service.revision != manifest.revision

@@ -1,0 +1,107 @@
+"""`sojourn dev`: what is saved is served; what is broken is told and leaves the last good version running."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from queue import Queue
+from urllib.parse import urlsplit
+
+sys.path.insert(0, str(Path(__file__).parent))
+from deploying import APP
+from server import PATIENCE_S, is_alive
+
+GOOD = APP.replace(", min_replicas=1", "")
+
+
+class Dev:
+    """The command as a process; its lines come in order."""
+
+    def __init__(self, directory):
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "sojourn.cli.main", "dev", "app.py", "--port", "0", "--admin-port", "0"],
+            cwd=directory,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.lines = Queue()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.lines.put(line)
+
+    def until(self, text):
+        """Lines up to the one that has this text."""
+        read = []
+        while not read or text not in read[-1]:
+            read.append(self.lines.get(timeout=PATIENCE_S))
+        return read[-1]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.wait(PATIENCE_S) == 0
+        self._reader.join()
+        self.process.stdout.close()
+        assert not is_alive(self.process.pid)
+
+
+def ask(url):
+    place = urlsplit(url)
+    connection = http.client.HTTPConnection(place.hostname, place.port, timeout=PATIENCE_S)
+    connection.request("POST", "/functions/version", b"1", {"content-type": "application/json"})
+    answer = json.loads(connection.getresponse().read())
+    connection.close()
+    return answer
+
+
+def test_a_save_is_served_and_a_broken_one_is_not(tmp_path):
+    """One, two, a syntax error, a model that does not load, three: each told, the last good one answering meanwhile."""
+    app = tmp_path / "app.py"
+    app.write_text(GOOD.format(answer="one"))
+    with Dev(tmp_path) as dev:
+        url = re.search(r"inference (\S+)", dev.until("inference "))[1]
+        dev.until("serves, after")
+        assert ask(url) == "one"
+        app.write_text(GOOD.format(answer="two!"))
+        dev.until("serves, after")
+        assert ask(url) == "two!"
+        app.write_text(GOOD.format(answer="broken") + "\noops(\n")
+        assert "app.py:8" in dev.until("SyntaxError")
+        dev.until("still serving: version@")
+        assert ask(url) == "two!"
+        app.write_text(
+            'import sojourn\n\n@sojourn.function\nclass Version:\n    def __init__(self):\n        raise OSError("no weights")\n\n'
+            "    def __call__(self, items: list[int]) -> list[str]:\n        return []\n"
+        )
+        assert "no weights" in dev.until("does not load") + dev.until("serves on")
+        assert ask(url) == "two!"
+        app.write_text(GOOD.format(answer="three"))
+        dev.until("serves, after")
+        assert ask(url) == "three"
+
+
+def test_a_function_that_is_taken_out_is_gone(tmp_path):
+    """Another name in its place: the old one answers 404, the new one is served."""
+    app = tmp_path / "app.py"
+    app.write_text(GOOD.format(answer="one"))
+    with Dev(tmp_path) as dev:
+        url = re.search(r"inference (\S+)", dev.until("inference "))[1]
+        dev.until("serves, after")
+        app.write_text(GOOD.format(answer="one").replace("def version", "def renamed"))
+        dev.until("renamed@")
+        dev.until("version: gone")
+        assert ask(url)["code"] == "not_found"
