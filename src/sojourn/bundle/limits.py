@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from sojourn.errors import ConfigurationError
+
+BYTES_MAX: Final = 8**11 - 1  # eleven octal digits
 
 
 class BundleLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds of one source tree, the same for those who pack it and those who take it in.
 
     Args:
-        files: Most files, >= 1.
-        bytes: Most bytes of all files together, >= 1.
+        files: Most files, and most directories, >= 1.
+        bytes: Most bytes of all files together, in [1, 8 GiB): a header of tar holds no more.
         archive_bytes: Most bytes of the packed archive, >= 1.
         name_bytes: Longest path of a file in UTF-8 from the root of the tree, in bytes, >= 1.
         depth: Most directories above a file, >= 0.
@@ -40,6 +44,8 @@ class BundleLimits(msgspec.Struct, frozen=True, kw_only=True):
             for name, value in values.items()
             if value < least.get(name, 1)
         ]
+        if self.bytes > BYTES_MAX:
+            faults.append(f"bytes must be <= {BYTES_MAX}, not {self.bytes}")
         if faults:
             raise ConfigurationError("limits of bundles: " + "; ".join(faults))
 

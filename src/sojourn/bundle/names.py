@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from typing import Final
 
@@ -58,7 +59,8 @@ class NameBook:
     def __init__(self) -> None:
         self._kinds: dict[str, str] = {}
         self._explicit: set[str] = set()  # directories that stood there themselves
-        self._by_key: dict[str, str] = {}
+        self._by_key: dict[bytes, str] = {}
+        self.directories = 0
 
     def fault_of(self, name: str, kind: str) -> str | None:
         """Note a path whose own rules are kept (`name_fault`); why it cannot stand beside the others, or None.
@@ -90,18 +92,19 @@ class NameBook:
             if other != name:
                 return f"it differs from {shown(other)} by case or Unicode form only"
             self._kinds[name] = kind
+            self.directories += kind == DIRECTORY
             return None
         return None if known == kind else f"{shown(name)} is a file and a directory"
 
 
-def _key(name: str) -> str:
-    """What names have in common that some file systems take for the same.
+def _key(name: str) -> bytes:
+    """What names have in common that some file systems take for the same; of fixed length, as some letters unfold to 18.
 
     Source:
         Unicode Standard, section 3.13, D146 (compatibility caseless matching).
     """
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFD", name).casefold()).casefold()
-    return unicodedata.normalize("NFKD", folded)
+    return hashlib.blake2b(unicodedata.normalize("NFKD", folded).encode(), digest_size=16).digest()
 
 
 def shown(name: str) -> str:

@@ -91,7 +91,7 @@ class _Unpacking:
         self._limits = limits
         self._names = NameBook()
         self._made: set[str] = set()  # directories
-        self._entries_left = 2 * limits.files + 1  # each file, and at most as many directories
+        self._entries_left = 2 * limits.files + 1  # files, as many directories, and the root
         self.digest = TreeDigest()
         self.files = self.bytes = 0
 
@@ -119,6 +119,8 @@ class _Unpacking:
         name = name.removeprefix("./")  # as `tar -c .` writes them
         fault = name_fault(name, self._limits)
         fault = fault or self._names.fault_of(name, DIRECTORY if entry.is_directory else FILE)
+        if fault is None and self._names.directories > self._limits.files:
+            fault = f"more than {self._limits.files} directories are not taken"
         if fault is None and not entry.is_directory:
             if self.files == self._limits.files:
                 fault = f"more than {self._limits.files} files are not taken"

@@ -54,7 +54,7 @@ def files_of(source: Source, limits: BundleLimits) -> list[PackedFile]:
     walk = _Walk(source, limits)
     walk.run()
     files = sorted(walk.files, key=lambda file: file.name.encode("utf-8", "surrogateescape"))
-    faults = walk.faults + _size_faults(files, limits, is_whole=walk.is_whole)
+    faults = walk.faults + _size_faults(files, walk.directories, limits, is_whole=walk.is_whole)
     if not source.package and not faults and not any(file.name == source.target for file in files):
         faults = [f"{source.target} itself is left out; look at {IGNORE_FILE}"]
     if not files and not faults:
@@ -82,6 +82,11 @@ class _Walk:
         begin = os.path.realpath(os.path.join(self._root, self._begin))  # noqa: PTH118 - as os.scandir gives them
         self._inside = begin
         self._directory(begin, self._begin, (begin,))
+
+    @property
+    def directories(self) -> int:
+        """Directories that the files need."""
+        return self._names.directories
 
     def _directory(self, path: str, name: str, above: tuple[str, ...]) -> None:
         """Go through one directory; `above` are the real paths of those it was reached through."""
@@ -174,13 +179,15 @@ def _kind(mode: int) -> str:
     return "a device" if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) else "neither a file nor a directory"
 
 
-def _size_faults(files: list[PackedFile], limits: BundleLimits, *, is_whole: bool) -> list[str]:
+def _size_faults(files: list[PackedFile], directories: int, limits: BundleLimits, *, is_whole: bool) -> list[str]:
     total = sum(file.status.st_size for file in files)
     faults = []
     if not is_whole:
         faults.append(f"more than {_ENTRIES_MAX} files and directories: is this the right one?")
     if len(files) > limits.files:
         faults.append(f"{len(files)} files, and at most {limits.files} may be packed")
+    if directories > limits.files:
+        faults.append(f"{directories} directories, and at most {limits.files} may be packed")
     if total > limits.bytes:
         faults.append(f"{size_text(total)}, and at most {size_text(limits.bytes)} may be packed")
     if faults:

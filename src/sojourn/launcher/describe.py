@@ -87,6 +87,8 @@ def _start(
     try:
         child = spawn(arguments, environment=allowed_environment(os.environ), standard_input=b"", pass_fds=[answer_fd])
         return Process(child, guard=guard, on_line=lambda _stream, line: lines.append(line), on_exit=ended.set_result)
+    except ValueError:  # a zero byte, or half a surrogate pair
+        raise TargetError(f"{target!r} is neither a file nor a module name") from None
     except OSError as error:
         raise TargetError(f"{target}: the process to describe it could not be started: {error.strerror}") from error
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from sojourn.replica.dependencies import distribution_of
+from sojourn.replica.tree import has_module
 
 
 def remedy(name: str, root: str) -> str:
@@ -17,8 +17,7 @@ def remedy(name: str, root: str) -> str:
     """
     top = name.partition(".")[0]
     file = name.replace(".", "/")
-    beside = os.path.join(root, top)  # noqa: PTH118 - as in all of this package
-    if os.path.isdir(beside) or os.path.isfile(f"{beside}.py"):  # noqa: PTH112, PTH113
+    if has_module(top, root):
         return (
             f"{name} is a module of your own, and neither {file}.py nor {file}/ is there; "
             "if it was deployed, does .sojournignore leave it out?"

@@ -16,7 +16,7 @@ from sojourn.declare import MARKER, Declaration
 from sojourn.errors import ConfigurationError, TargetError
 from sojourn.replica.place import is_inside, one_line, place_of_error
 from sojourn.replica.process import Terminated
-from sojourn.replica.tree import enter_tree, in_tree
+from sojourn.replica.tree import enter_tree, has_module, in_tree
 
 _IMPORT_HELP = "expected a file such as app.py or a module such as pkg.module"
 _HAS_PLACE = re.compile(r"[^\s:]+:\d+: ")
@@ -131,6 +131,8 @@ def _load_module(text: str, tree: str) -> Target:
         sys.path.insert(0, here)
     if not all(part.isidentifier() for part in text.split(".")):
         raise TargetError(f"{text!r} is neither a file nor a module name; {_IMPORT_HELP}")
+    if tree and not has_module(text.partition(".")[0], tree):
+        raise TargetError(f"{text}: the tree has no module of this name; {_IMPORT_HELP}")
     try:
         module = importlib.import_module(text)
     except Terminated:

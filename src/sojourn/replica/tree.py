@@ -33,3 +33,9 @@ def in_tree(text: str, root: str) -> str:
     if os.path.isabs(text) or not os.path.realpath(path).startswith(inside):  # noqa: PTH117
         raise TargetError(f"{text}: lies outside of the tree; name a file in it, such as app.py")
     return path
+
+
+def has_module(top: str, root: str) -> bool:
+    """Whether a top-level module lies at the root of a tree."""
+    path = os.path.join(root, top)  # noqa: PTH118 - as above
+    return os.path.isdir(path) or os.path.isfile(f"{path}.py")  # noqa: PTH112, PTH113

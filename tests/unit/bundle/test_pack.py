@@ -225,7 +225,11 @@ def test_too_much_names_where_it_lies(trees):
     assert ".sojournignore" in told
     trees.write({".sojournignore": "data/\nmodel/\n"})
     assert trees.pack(limits=BundleLimits(files=20, bytes=5000))[0].files == 1
+    with pytest.raises(ConfigurationError, match=r"files must be >= 1, not 0; bytes must be <= 8589934591"):
+        BundleLimits(files=0, bytes=2**40)
     trees.write({"a/b/c/d.py": ""})
+    with pytest.raises(BundleError, match="3 directories, and at most 2 may be packed"):
+        trees.pack(limits=BundleLimits(files=2))
     with pytest.raises(BundleError, match="at most 2 directories deep"):
         trees.pack(limits=BundleLimits(depth=2))
     with pytest.raises(BundleError, match="a path takes at most 8 bytes"):
@@ -266,10 +270,11 @@ def test_nothing_to_serve_is_told(trees):
         trees.pack()
 
 
+@pytest.mark.parametrize("written_min", [0, 300_000], ids=["before", "amid"])
 @pytest.mark.parametrize("change", ["grow", "shrink", "vanish", "link", "rewrite"])
-def test_a_file_that_changes_while_it_is_packed_is_told(trees, tmp_path, change):
-    """Between the look through the tree and the end of the file's content."""
-    trees.write({"app.py": "", "later.bin": os.urandom(10_000)})
+def test_a_file_that_changes_while_it_is_packed_is_told(trees, tmp_path, change, written_min):
+    """Between the look through the tree and the file's first byte, and from there to its last."""
+    trees.write({"app.py": "", "later.bin": os.urandom(600_000)})
     (tmp_path / "outside" / "secret").write_text("secret")
     later = trees.root / "later.bin"
 
@@ -277,13 +282,15 @@ def test_a_file_that_changes_while_it_is_packed_is_told(trees, tmp_path, change)
         """Changes the tree as soon as the first bytes are written."""
 
         def write(self, data):
-            if change == "grow":
+            if self.tell() < written_min:
+                pass
+            elif change == "grow":
                 with later.open("ab") as file:
                     file.write(b"more")
             elif change == "shrink":
                 os.truncate(later, 10)
             elif change == "rewrite":
-                later.write_bytes(os.urandom(10_000))
+                later.write_bytes(os.urandom(600_000))
             elif later.exists() and not later.is_symlink():
                 later.unlink()
                 if change == "link":

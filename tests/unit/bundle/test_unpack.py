@@ -82,7 +82,12 @@ HOSTILE = {
     "negative size": (zipped(header("neg", size_field=b"-0000000001\0")), "not octal"),
     "directory with content": (zipped(header("d/", 512, kind=b"5"), bytes(512), GOOD), "a directory with content"),
     "many files": (zipped(*(entry(f"{i}.py", b"") for i in range(11))), "more than 10 files are not taken"),
-    "many directories": (zipped(*(header(f"d{i}/", kind=b"5") for i in range(22))), "more than 20 entries"),
+    "many directories": (zipped(*(header(f"d{i}/", kind=b"5") for i in range(22))), "'d10/': more than 10 directories"),
+    "root again and again": (zipped(*[header("./", kind=b"5")] * 22, GOOD), "more than 20 entries"),
+    "directories by the way": (
+        zipped(*(entry(f"{i}/a/b/x.py", b"") for i in range(4))),
+        "'3/a/b/x.py': more than 10 directories are not taken",
+    ),
     "huge extended header": (
         zipped(header("pax", EXTENDED_BYTES_MAX + 1, kind=b"x")),
         f"an extended header of {EXTENDED_BYTES_MAX + 1} bytes is not taken",

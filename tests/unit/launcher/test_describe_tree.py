@@ -75,8 +75,9 @@ def test_a_tree_is_where_its_code_stands(tree):
     assert asyncio.run(describe("app.py", root=tree.path)) == [manifest]
 
 
-def test_nothing_is_compiled_into_a_tree(tree):
+def test_nothing_is_compiled_into_a_tree(tree, monkeypatch):
     """Neither by the import nor by a Python that it starts."""
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     tree.write(
         {
             "app.py": "import sojourn, helper, subprocess, sys\n"
@@ -174,3 +175,12 @@ def test_a_tree_that_is_not_there_is_told(tree):
     """Rather than a process that ends without a word."""
     with pytest.raises(TargetError, match="the tree to describe cannot be entered: No such file or directory"):
         asyncio.run(examine("app.py", root=tree.path / "none"))
+
+
+@pytest.mark.parametrize("target", ["json", "hypothesis.strategies", "app.py\0", "\ud800", "a b", ""])
+def test_a_target_is_of_the_tree(tree, target):
+    """What is installed is no target of a bundle, and what is no name at all is told too."""
+    tree.write({"app.py": "import sojourn\n" + FUNCTION})
+    assert "the tree has no module of this name" in tree.error(target) or "neither a file nor a module" in tree.error(
+        target
+    )

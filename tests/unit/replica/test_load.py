@@ -242,6 +242,7 @@ def test_a_cold_start_pays_for_little(bench):
 @pytest.mark.parametrize("target", ["app.py", "pkg.app"])
 def test_a_target_of_a_tree_is_loaded_from_there(bench, monkeypatch, target):
     """Wherever the replica stands; nothing is compiled into the tree, and errors name the line in it."""
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     source = GOOD.replace("return items", "import sibling; return [sibling.FACTOR // items[0]]")
     for name, content in {
         "app.py": source,
