@@ -92,11 +92,11 @@ class Browser:
         self._log.close()
         shutil.rmtree(self._profile, ignore_errors=True)
 
-    def open(self, path: Path, *, facts: str = "null", is_dark: bool = False, width: int = 1060) -> Opened:
-        """Open a file as a page and let it settle.
+    def open(self, path: Path | str, *, facts: str = "null", is_dark: bool = False, width: int = 1060) -> Opened:
+        """Open a page and let it settle.
 
         Args:
-            path: The file.
+            path: The file, or a URL.
             facts: A JavaScript expression whose value is told, as JSON.
             is_dark: Whether its reader prefers dark pages.
             width: Of the window, in pixels.
@@ -110,7 +110,8 @@ class Browser:
         self._ask("Emulation.setEmulatedMedia", {"features": scheme}, session)
         self._ask("Emulation.setDeviceMetricsOverride", size, session)
         self._events.clear()
-        self._ask("Page.navigate", {"url": path.resolve().as_uri()}, session)
+        url = path if isinstance(path, str) else path.resolve().as_uri()
+        self._ask("Page.navigate", {"url": url}, session)
         self._wait_event("Page.loadEventFired", session)
         told = self._ask(
             "Runtime.evaluate", {"expression": facts, "returnByValue": True, "awaitPromise": True}, session

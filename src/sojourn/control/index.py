@@ -14,7 +14,7 @@ _PAGE = """<!doctype html>
 <body>
 <h1>Sojourn</h1>
 <p>Version {version}. Machine-readable: <a href="/api/v1/functions">functions</a>,
-<a href="/api/v1/events">events</a>, <a href="/metrics">metrics</a>, <a href="/healthz">health</a>.</p>
+<a href="/api/v1/events">events</a>, <a href="/metrics">metrics</a>, <a href="/healthz">health</a>. Described at <a href="/docs">/docs</a>.</p>
 <h2>Functions</h2>
 {functions}
 </body>

@@ -72,7 +72,8 @@ def openapi_document(table: EndpointTable, version: str) -> Document:
     for endpoint in table.endpoints:
         path = _CONVERTER.sub(r"{\1}", endpoint.path)
         paths.setdefault(path, {})[endpoint.method.lower()] = _operation(endpoint, path, schema_of)
-    used = {endpoint.tag for endpoint in table.endpoints}
+    used = dict.fromkeys(endpoint.tag for endpoint in table.endpoints)
+    tags = [tag for tag in _TAGS if tag in used] + [tag for tag in used if tag not in _TAGS]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -82,7 +83,7 @@ def openapi_document(table: EndpointTable, version: str) -> Document:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": tag, "description": about} for tag, about in _TAGS.items() if tag in used],
+        "tags": [{"name": tag, "description": _TAGS.get(tag, "")} for tag in tags],
         "paths": paths,
         "components": {
             "schemas": dict(sorted(components.items())),

@@ -156,7 +156,7 @@ def test_a_new_route_appears_in_all_three():
 
     path = "/api/v1/functions/{name}/rollback"
     declared = Endpoint(
-        "POST", path, roll_back, DEPLOY, "deployments", Answered(Rolled, status=202), errors={409: "Busy."}
+        "POST", path, roll_back, DEPLOY, "a new chapter", Answered(Rolled, status=202), errors={409: "Busy."}
     )
     table = EndpointTable([declared])
     (route,) = application(table).routes
@@ -174,6 +174,7 @@ def test_a_new_route_appears_in_all_three():
     )
     page = docs_page(document, "/s.css")
     assert "<code>before</code>" in page
+    assert "<h2>A new chapter</h2>" in page
     assert "rollback" in page
 
 
