@@ -31,13 +31,17 @@ def test_an_empty_platform_takes_a_function_and_gives_it_back_after_a_kill(tmp_p
         assert server.call(f"version@{told['revision']}", 1).body == "one"
         again = sojourn(server, "deploy", str(tree))
         assert "known already" in again.stdout
+        assert server.scale("version", min_replicas=1, max_replicas=3).status == 200
         server.process.send_signal(signal.SIGKILL)
         server.process.wait()
         server.stopped_by_test = True
     with Server(tmp_path, None, "--state-dir", str(tmp_path / "kept")) as server:
         assert server.call("version", 1).body == "one"
+        assert server.function("version")["limits"] == {"min_replicas": 1, "max_replicas": 3}
         history = json.loads(sojourn(server, "history", "version", "--json").stdout)["revisions"]
         assert [(row["revision"], row["role"]) for row in history] == [(told["revision"], "live")]
+        deployed(server, write_app(tmp_path / "two", APP.format(answer="two")))
+        assert server.function("version")["limits"] == {"min_replicas": 1, "max_replicas": 3}
 
 
 def test_rollout_rollback_and_delete_lose_no_request(tmp_path):

@@ -115,7 +115,7 @@ class Server:
         insight = Insight(watch, platform.traces, self.events.ring)
         admin = AdminServer(
             platform.overview(watch.alerts),
-            platform,
+            deployments,
             insight,
             deployments,
             self.events,

@@ -26,7 +26,7 @@ from sojourn.control.key_routes import KeyRoutes
 from sojourn.control.ports import Deployments, Insight, Operations, Overview
 from sojourn.control.shapes import FunctionList, FunctionOutput, Health, ScaleAsked
 from sojourn.domain.access import ADMIN, READ, KeyRecord
-from sojourn.errors import ConfigurationError, UnknownFunctionError
+from sojourn.errors import ConfigurationError, StateError, UnknownFunctionError
 from sojourn.telemetry.events import EVENTS_KEPT, EventPage, PlatformEvents
 from sojourn.telemetry.exposition import RefusalCollector, render
 from sojourn.telemetry.status import FunctionDetail
@@ -165,6 +165,10 @@ class AdminRoutes:
             return self._unknown(request, name)
         except ConfigurationError as err:
             return error_answer(request, 400, f"function {name!r} cannot be scaled so: {err}", "limits_out_of_range")
+        except StateError as err:
+            return error_answer(
+                request, 503, f"in force until the server ends, but not kept: {err}", "state_unavailable"
+            )
         detail = self._overview.function(name)
         return json_answer(detail) if detail is not None else self._unknown(request, name)
 

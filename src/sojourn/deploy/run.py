@@ -48,6 +48,7 @@ class RolloutRun:
         traffic: Which of them the function's name means.
         events: Told of each step.
         on_promote: Awaited once it is to have all traffic and before it has: what is to be remembered.
+        on_live: Called once it has all traffic.
         on_reject: Awaited with the cause once it has none any more, and before it goes.
     """
 
@@ -62,6 +63,7 @@ class RolloutRun:
         events: PlatformEvents,
         *,
         on_promote: Callable[[RolloutRun], Awaitable[None]],
+        on_live: Callable[[str], None],
         on_reject: Callable[[RolloutRun, str], Awaitable[None]],
     ) -> None:
         self.revision = revision
@@ -75,6 +77,7 @@ class RolloutRun:
         self._traffic = traffic
         self._events = events
         self._on_promote = on_promote
+        self._on_live = on_live
         self._on_reject = on_reject
         slo = manifest.settings.slo
         self._machine = Rollout(plan, slo.objective if slo is not None else None, has_stable=stable is not None)
@@ -172,6 +175,7 @@ class RolloutRun:
                 await self._on_promote(self)
                 self._platform.make_live(name, revision)
                 self._traffic.direct(self.service)
+                self._on_live(name)
                 self.is_kept = True
                 self._events.info("rollout.live", function=name, revision=revision, before=self.before or "", why=why)
             case RollBack(cause=cause) | Fail(cause=cause):

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from sojourn.bundle.store import BundleStore
+from sojourn.deploy.limits import KeptLimits
 from sojourn.deploy.ports import Describe, Traffic
 from sojourn.deploy.run import RolloutRun
 from sojourn.deploy.told import evidence_of, history_of, told_at_rest, told_of
@@ -79,6 +80,7 @@ class DeployService:
         self._drain_s = drain_s
         self._adjusted = adjusted
         self._held: dict[str, _Held] = {}
+        self._limits = KeptLimits(platform, keeper, events)
         self._changing = asyncio.Lock()
         self._uploads = asyncio.Semaphore(_UPLOADS_AT_ONCE)
         self._uploading = 0
@@ -171,9 +173,20 @@ class DeployService:
                 held.run.happened(FunctionDeleted())
                 await self._ended(held)
             self._held.pop(function, None)
+            self._limits.forget(function)
             self._events.info("function.deleted", function=function)
             await self._platform.remove(function, self._drain_s)
             await self._sweep()
+
+    def scale(self, function: str, min_replicas: int | None = None, max_replicas: int | None = None) -> None:
+        """Change the limits of a function's replicas; of a deployed one they are kept, over rollouts and restarts.
+
+        Raises:
+            UnknownFunctionError: No such function is served.
+            ConfigurationError: These limits cannot be; nothing changes.
+            StateError: They cannot be kept; they hold until the server ends.
+        """
+        self._limits.set(function, min_replicas, max_replicas, is_kept=function in self._held)
 
     def rollout(self, function: str) -> RolloutTold:
         """How far the latest change of a function's revision has come.
@@ -204,6 +217,7 @@ class DeployService:
             StateError: The state cannot be read.
         """
         functions = await self._keeper.do(_everything)
+        await self._limits.load()
         served = self._served()
         for stored, revisions in functions:
             if stored.name in served:
@@ -291,6 +305,7 @@ class DeployService:
         self._traffic.pin(service)
         self._traffic.direct(service)
         held.live = live
+        self._limits.set_again(live.function)
 
     def _runnable(self, revision: Revision) -> FunctionManifest:
         """Its manifest as it runs here: under its revision's name, from where its tree lies."""
@@ -309,6 +324,7 @@ class DeployService:
             self._traffic,
             self._events,
             on_promote=self._promoted,
+            on_live=self._limits.set_again,
             on_reject=self._rejected,
         )
         held.told = None
