@@ -1,7 +1,7 @@
 """Changes a state file in processes that are killed at every step, and says what was found afterwards.
 
-A command: `state_crash.py DIRECTORY SCENARIO`. Each statement that reaches SQLite is a step. A child does the scenario
-and is killed with SIGKILL before its n-th statement; what it had acknowledged until then it wrote to a pipe. The file is
+A command: `state_crash.py DIRECTORY SCENARIO`. Each statement that reaches SQLite is a step, and so is each file that is
+opened, renamed or removed. A child does the scenario and is killed with SIGKILL before its n-th step; what it had acknowledged until then it wrote to a pipe. The file is
 then opened as the next server would. Prints one JSON object.
 """
 
@@ -23,6 +23,7 @@ from sojourn.state.record import StoredEvent
 from sojourn.state.store import StateStore
 
 STEPS_MAX = 400
+FILE_STEPS = {"open", "os.rename", "os.remove", "os.chmod", "os.mkdir", "os.truncate"}
 _connect = sqlite3.connect
 
 
@@ -88,7 +89,12 @@ def killed_at(step: int, state_dir: Path, scenario: str) -> tuple[int, bool]:
             connection.set_trace_callback(count)
             return connection
 
+        def look(event, arguments):
+            if event in FILE_STEPS and str(arguments[0]).startswith(str(state_dir)):
+                count(event)
+
         sqlite3.connect = connect
+        sys.addaudithook(look)
         try:
             store = StateStore.opened_in(state_dir)
             for _ in SCENARIOS[scenario](store):
