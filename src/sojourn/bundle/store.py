@@ -282,6 +282,7 @@ async def _in_thread(act: Callable[[], None]) -> None:
         while not acting.done():  # one write to a disk
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait([acting])
+        acting.exception()  # who cancels does not hear of it
 
 
 def _entries(directory: Path) -> list[Path]:

@@ -25,12 +25,14 @@ files = st.dictionaries(st.lists(parts, min_size=1, max_size=4).map("/".join), c
 
 
 def usable(tree):
-    """Those files of a tree that could stand on one disk under the rules of names."""
+    """Those files of a tree that could stand on one disk under the rules of names, and say nothing about others."""
     book = NameBook()
     return {
         name: value
         for name, value in tree.items()
-        if name_fault(name, BundleLimits()) is None and book.fault_of(name, FILE) is None
+        if not {walk.VENV_MARK, walk.IGNORE_FILE} & set(name.split("/"))
+        and name_fault(name, BundleLimits()) is None
+        and book.fault_of(name, FILE) is None
     }
 
 

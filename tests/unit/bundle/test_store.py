@@ -172,6 +172,31 @@ def test_a_cancelled_upload_leaves_nothing(store, tmp_path):
     assert left(tmp_path) == []
 
 
+def test_a_cancelled_write_ends_before_its_file_is_closed(store, tmp_path, monkeypatch):
+    """Else the thread that writes would write into whatever is opened next under the same number."""
+    begun, go_on, wrote = threading.Event(), threading.Event(), []
+
+    def slow(fd, data):
+        begun.set()
+        assert go_on.wait(60)
+        wrote.append(os.write(fd, data))
+
+    monkeypatch.setattr("sojourn.bundle.store.write_all", slow)
+
+    async def scene():
+        task = asyncio.create_task(store.put(pieces(ONE)))
+        await asyncio.to_thread(begun.wait, 60)
+        task.cancel()
+        task.cancel()
+        asyncio.get_running_loop().call_soon(go_on.set)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(scene())
+    assert wrote == [len(ONE)]
+    assert left(tmp_path) == []
+
+
 def test_a_sweep_keeps_what_is_needed(store, tmp_path):
     """Referenced bundles and uploads under way stay; others, and what killed servers left, go; strangers' files stay."""
     keep, gone = put(store, ONE), put(store, OTHER)
