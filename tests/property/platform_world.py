@@ -34,6 +34,8 @@ class Platform:
         self.dispatchers = {
             settings.name: Dispatcher(settings, batching_policy(settings.batching)) for settings, _ in self.functions
         }
+        for machine in (self.controller, *self.dispatchers.values()):
+            self._note_steps_of(machine)
         self.function_of: dict[int, str] = {}
         self.started_at_s: dict[int, float] = {}
         self.ready_at_s: dict[int, float] = {}
@@ -58,14 +60,21 @@ class Platform:
         self.results = simulation.run_all(arrivals)
         return self
 
+    def _note_steps_of(self, machine: Controller | Dispatcher) -> None:
+        step = machine.step
+
+        def noted(event: object, now_s: float) -> list[object]:
+            self.stepped_last = machine
+            return step(event, now_s)
+
+        machine.step = noted
+
     def _stepped(self, event: object, now_s: float, actions: list[object]) -> None:
         assert now_s >= self.now_s, "time went back"
         self.now_s = now_s
         self.trace.append((now_s, event, actions))
-        for machine in (self.controller, *self.dispatchers.values()):
-            # What is due at this very instant is stepped next; what was stepped just now looks ahead.
-            if machine.next_wake_at_s is None or machine.next_wake_at_s > now_s:
-                machine.check(now_s)
+        # The others are as they were; what is due in them is stepped next.
+        self.stepped_last.check(now_s)
         if isinstance(event, RequestArrived):
             self.arrived.add(event.request_id)
         elif isinstance(event, ReplicaReady):

@@ -6,9 +6,10 @@ import math
 from array import array
 from itertools import pairwise
 from random import Random
+from statistics import pstdev
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from sojourn.errors import ConfigurationError
@@ -225,6 +226,7 @@ def test_no_text_breaks_the_parser(text):
     gaps=st.lists(st.floats(0, 50), min_size=1, max_size=60),
     seed=seeds,
 )
+@example(counts=[0, 1000], gaps=[0.0], seed=216)
 @settings(max_examples=40, deadline=None)
 def test_twins_are_drawn_from_any_recording(counts, gaps, seed):
     """Of the same length, in order, with about as many requests; zeros alone stay zeros."""
@@ -234,7 +236,9 @@ def test_twins_are_drawn_from_any_recording(counts, gaps, seed):
     trace = Trace({"c": Counts(array("I", counts), 60.0), "i": Instants(times_s)}, 60.0 * len(counts))
     twin = twin_of(trace, Random(seed))
     assert len(twin.functions["c"].counts) == len(counts)
-    assert twin.functions["c"].requests <= 1.3 * sum(counts) + len(counts)
+    # Where few intervals hold nearly all, the twin's sum spreads as widely as that of the recording would.
+    spread = math.sqrt(len(counts)) * pstdev(counts)
+    assert twin.functions["c"].requests <= 1.3 * sum(counts) + len(counts) + 6 * spread
     assert any(counts) or twin.functions["c"].requests == 0
     drawn_s = list(twin.functions["i"].times_s)
     assert all(earlier <= later + 1e-9 for earlier, later in pairwise(drawn_s))

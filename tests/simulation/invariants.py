@@ -24,26 +24,6 @@ _LIMIT_S = 600.0
 _CALM_SHARE = 0.99
 
 
-class _WatchedDispatcher(Dispatcher):
-    """Says that it is the one that is stepped."""
-
-    stepping: list[Controller | Dispatcher]
-
-    def step(self, event, now_s):
-        self.stepping[-1] = self
-        return super().step(event, now_s)
-
-
-class _WatchedController(Controller):
-    """As above."""
-
-    stepping: list[Controller | Dispatcher]
-
-    def step(self, event, now_s):
-        self.stepping[-1] = self
-        return super().step(event, now_s)
-
-
 class Watched:
     """A run of a seeded world in which every step is checked.
 
@@ -58,14 +38,14 @@ class Watched:
         self.last_steps: deque[Step] = deque(maxlen=12)
         self._hash = blake2b(digest_size=16) if digests else None
         self.machines = machines = Machines(world.machines)
-        self.controller = _WatchedController(Random(world.seed + 2), machines.total)
+        self.controller = Controller(Random(world.seed + 2), machines.total)
         self.dispatchers = {
-            each.settings.name: _WatchedDispatcher(each.settings, batching_policy(each.settings.batching), world.bounds)
+            each.settings.name: Dispatcher(each.settings, batching_policy(each.settings.batching), world.bounds)
             for each in world.functions
         }
-        self._stepping: list[Controller | Dispatcher] = [self.controller]
+        self._stepped_last: Controller | Dispatcher = self.controller
         for machine in (self.controller, *self.dispatchers.values()):
-            machine.stepping = self._stepping
+            self._note_steps_of(machine)
         self.books = Books(world)
         self._requests = RequestRules(self.books, self.dispatchers)
         self._rules = (
@@ -94,6 +74,15 @@ class Watched:
         for at_s, event in world.scalings:
             self.simulation.at(at_s, event)
 
+    def _note_steps_of(self, machine: Controller | Dispatcher) -> None:
+        step = machine.step
+
+        def noted(event: object, now_s: float) -> list[object]:
+            self._stepped_last = machine
+            return step(event, now_s)
+
+        machine.step = noted
+
     @property
     def digest(self) -> str:
         """A name of all events, instants and actions of the run; empty if not asked for."""
@@ -119,7 +108,7 @@ class Watched:
         assert now_s >= self.now_s, "time went back"
         self.now_s = now_s
         # The others are as they were; what is due in them is stepped next.
-        self._stepping[-1].check(now_s)
+        self._stepped_last.check(now_s)
         for rule in self._rules:
             rule.before(step)
         self.books.happened(step)

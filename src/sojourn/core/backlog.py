@@ -191,13 +191,17 @@ class Backlog:
         """Assert that queues, places and bytes agree."""
         self.on_time.check()
         self.late.check()
+        by_place: dict[Place, set[int]] = {place: set() for place in Place}
+        held_bytes = 0
+        for request in self.requests.values():
+            place = request.place
+            by_place[place].add(request.id)
+            held_bytes += request.body_bytes
+            assert place is Place.BATCH or request.give_up_at_s > now_s, "a request was kept past its give-up time"
+        assert self.held_bytes == held_bytes
         for queue, place in ((self.on_time, Place.QUEUE), (self.late, Place.LATE)):
-            waiting = {r.id for r in self.requests.values() if r.place is place}
-            assert waiting == {entry[3] for entry in queue.entries}
+            assert by_place[place] == {entry[3] for entry in queue.entries}
         grouped = [request for group in self.groups for request in group]
         assert all(self.groups), "an empty group"
-        assert {r.id for r in self.requests.values() if r.place is Place.GROUP} == {r.id for r in grouped}
+        assert by_place[Place.GROUP] == {r.id for r in grouped}
         assert len({r.id for r in grouped}) == len(grouped)
-        waiting_requests = [r for r in self.requests.values() if r.place is not Place.BATCH]
-        assert self.held_bytes == sum(r.body_bytes for r in self.requests.values())
-        assert all(r.give_up_at_s > now_s for r in waiting_requests), "a request was kept past its give-up time"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections import Counter
 from itertools import islice
 from math import inf
+from operator import itemgetter, lt
 
 from sojourn.domain.request import Priority
 from sojourn.policy.batching.port import QueueEntry
@@ -90,6 +92,7 @@ class DueQueue:
 
     def check(self) -> None:
         """Assert the order and the counts."""
-        assert all(a < b for a, b in zip(self.entries, islice(self.entries, 1, None), strict=False))
-        for priority, count in enumerate(self._count_by_class):
-            assert count == sum(1 for entry in self.entries if entry[0] == priority)
+        assert all(map(lt, self.entries, islice(self.entries, 1, None)))
+        found = Counter(map(itemgetter(0), self.entries))
+        assert all(count == found[priority] for priority, count in enumerate(self._count_by_class))
+        assert found.total() == sum(self._count_by_class)
