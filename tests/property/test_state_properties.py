@@ -242,5 +242,5 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.store.events() == self.events
 
 
-StoreMachine.TestCase.settings = settings(max_examples=12, stateful_step_count=40, deadline=None)
+StoreMachine.TestCase.settings = settings(max_examples=8, stateful_step_count=40, deadline=None)
 TestStore = StoreMachine.TestCase

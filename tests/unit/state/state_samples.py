@@ -8,9 +8,12 @@ from sojourn.domain.access import KeyRecord, Scope
 from sojourn.domain.deployment import CANARY, Revision, RolloutPlan
 from sojourn.domain.function import FunctionManifest, FunctionSettings
 from sojourn.estimate.service_time import ServiceTimeFit, ServiceTimeModel
+from sojourn.state.backup import write_backup
 from sojourn.state.record import StoredEvent
+from sojourn.state.restore import restore_backup
 from sojourn.state.store import StateStore
 
+OTHERS = ("history.db",)
 WALL_S = 1_795_500_000.0
 CANARY_PLAN = RolloutPlan(strategy=CANARY, shares=(0.1, 0.5), step_s=30.0)
 
@@ -91,3 +94,39 @@ def all_of(store: StateStore) -> tuple:
         store.fits(),
         store.events(),
     )
+
+
+def put_bundle(state_dir, number):
+    """A bundle as they lie there: read-only, with a directory, an executable and an empty one in it."""
+    bundle = state_dir / "bundles" / bundle_of(number)
+    (bundle / "src" / "empty").mkdir(parents=True)
+    (bundle / "src" / "app.py").write_text(f"number = {number}\n")
+    (bundle / "run.sh").write_text("#!/bin/sh\n")
+    (bundle / "run.sh").chmod(0o555)
+    (bundle / "src" / "app.py").chmod(0o444)
+    for directory in (bundle / "src" / "empty", bundle / "src", bundle):
+        directory.chmod(0o555)
+
+
+def tree_of(path):
+    """All below a directory: names, modes, contents."""
+    return {
+        str(inner.relative_to(path)): (inner.stat().st_mode, inner.read_bytes() if inner.is_file() else None)
+        for inner in sorted(path.rglob("*"))
+    }
+
+
+def said_by(state_dir):
+    store = StateStore.read_from(state_dir)
+    try:
+        return all_of(store)
+    finally:
+        store.close()
+
+
+def backed_up(state_dir, file, **options):
+    return write_backup(state_dir, file, WALL_S, "0.test", other_databases=OTHERS, **options)
+
+
+def restored(file, state_dir, **options):
+    return restore_backup(file, state_dir, other_databases=OTHERS, **options)
