@@ -16,7 +16,7 @@ from sojourn import __version__
 from sojourn.cli.options import json_option
 from sojourn.config.load import load_settings
 from sojourn.config.state_dir import claim
-from sojourn.errors import ConfigurationError
+from sojourn.errors import ConfigurationError, SojournError
 from sojourn.telemetry.history import FILE_NAME as HISTORY_NAME
 
 if TYPE_CHECKING:
@@ -73,7 +73,9 @@ def backup(
     from sojourn.state.backup import write_backup  # noqa: PLC0415 (only when it runs)
 
     directory = _directory(config, port, state_dir)
-    made = write_backup(directory, file, time.time(), __version__, other_databases=_OTHERS, is_replacing=is_replacing)
+    made = write_backup(
+        directory, file, time.time(), __version__, other_databases=_OTHERS, verify=_rehashed, is_replacing=is_replacing
+    )
     if _printed(made, as_json=as_json):
         return 0
     counts = f"{made.functions} functions, {made.revisions} revisions, {made.keys} keys, {made.bundles} bundles"
@@ -101,7 +103,9 @@ def restore(
     directory = _directory(config, port, state_dir)
     held = claim(directory)
     try:
-        restored = restore_backup(file, directory, other_databases=_OTHERS, is_replacing=state_dir is not None)
+        restored = restore_backup(
+            file, directory, other_databases=_OTHERS, verify=_rehashed, is_replacing=state_dir is not None
+        )
     finally:
         held.release()
     if _printed(restored, as_json=as_json):
@@ -128,11 +132,22 @@ def check(
     """
     from sojourn.state.check import check_state  # noqa: PLC0415 (only when it runs)
 
-    checked = check_state(_directory(config, port, state_dir), other_databases=_OTHERS)
+    checked = check_state(_directory(config, port, state_dir), other_databases=_OTHERS, verify=_rehashed)
     if not _printed(checked, as_json=as_json, ok=not checked.faults):
         for line in _lines(checked):
             click.echo(line)
     return 1 if checked.faults else 0
+
+
+def _rehashed(bundles: Path, digest: str) -> str:
+    """What is wrong with a source tree; empty if its content is what its name says."""
+    from sojourn.bundle.digest import digest_of  # noqa: PLC0415 (only when it runs)
+
+    try:
+        found = digest_of(bundles / digest)
+    except (OSError, SojournError) as err:
+        return f"it cannot be read: {err}"
+    return "" if found == digest else f"its content has changed: its hash is {found[:12]}..."
 
 
 def _printed(value: msgspec.Struct, *, as_json: bool, **further: Any) -> bool:
