@@ -71,6 +71,8 @@ class AdminServer:
         bounds: What one client may take.
         refusals: Counts of what the gateway refused by itself, by code.
         heartbeat_s: Longest silence on an event stream, in seconds, > 0 and less than the bounds' `answer_s`.
+        keys: Who may do what; without it, everybody may do everything until a key is made here.
+        tls: What is shown to clients of https; None speaks plain http.
     """
 
     def __init__(

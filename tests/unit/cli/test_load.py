@@ -137,7 +137,7 @@ def test_same_seed_same_number_of_requests(serve, capsys):
     ("arguments", "code", "told"),
     [
         (["http://127.0.0.1:1/f", "--body", "1"], 2, "--rate"),
-        (["ftp://x", *SHORT], 2, "plain http"),
+        (["ftp://x", *SHORT], 2, "http or https"),
         (["http://127.0.0.1:1/f", *SHORT], 1, "is the server running"),
         (["http://127.0.0.1:1/f", *SHORT, "--rate", "-5"], 2, "arrival rate"),
         (["http://127.0.0.1:1/f", *SHORT, "--duration", "0"], 2, "1ms"),

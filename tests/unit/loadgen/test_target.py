@@ -12,12 +12,15 @@ from sojourn.loadgen.target import parse_target
         ("http://127.0.0.1:8080/functions/digits", "127.0.0.1:8080", "/functions/digits"),
         ("http://localhost", "localhost:80", "/"),
         ("http://[::1]:81/f?x=1", "[::1]:81", "/f?x=1"),
+        ("https://localhost/f", "localhost:443", "/f"),
     ],
 )
 def test_urls_are_taken_apart(url, authority, path):
     """Host, port and path with query, as they stand in the request."""
     target = parse_target(url)
     assert (target.authority, target.path) == (authority, path)
+    assert target.is_secure == (target.tls is not None) == url.startswith("https")
+    assert target.origin == f"{url.partition(':')[0]}://{authority}"
 
 
 def test_a_request_is_complete():
@@ -32,9 +35,14 @@ def test_a_request_is_complete():
     ]
 
 
-@pytest.mark.parametrize(
-    "url", ["", "127.0.0.1:8080", "https://h/f", "http://", "http://h:99999/", "http://h/a b", "http://h/\u00e9"]
-)
+def test_a_key_goes_with_the_request_and_is_not_shown():
+    """In its header; whoever prints the target does not print the key."""
+    target = parse_target("http://h:1/f", api_key="sj_secret")
+    assert b"\r\nAuthorization: Bearer sj_secret\r\n" in target.request(b"1")
+    assert repr(target) == "Target(http://h:1/f)"
+
+
+@pytest.mark.parametrize("url", ["", "127.0.0.1:8080", "http://", "http://h:99999/", "http://h/a b", "http://h/\u00e9"])
 def test_bad_urls_are_refused_with_an_example_or_the_reason(url):
     """Before any socket is opened."""
     with pytest.raises(ConfigurationError, match="URL"):
