@@ -250,9 +250,7 @@ class Rollout:
 
     def _go_on_if_due(self, now_s: float, actions: list[RolloutAction]) -> None:
         """The next share, once the step has lasted and told enough; or lasted too long to wait for more."""
-        lasted_s = now_s - self._since_s
-        step_s = self._plan.step_s
-        if lasted_s < step_s:
+        if now_s < self._since_s + self._plan.step_s:
             return
         judged = zip(self._comparison.judged, self._judged_before, strict=True)
         stable, candidate = (after.total - before.total for after, before in judged)
@@ -260,8 +258,8 @@ class Rollout:
         compared = f"{candidate:,} requests compared with {stable:,} of the stable revision"
         if min(stable, candidate) >= REQUESTS_MIN and blocks >= BLOCKS_MIN:
             why = f"{compared}: no worse by enough to tell"
-        elif lasted_s >= PATIENCE_STEPS * step_s:
-            why = f"too little traffic to judge ({compared}), but {lasted_s:.3g} s have passed"
+        elif now_s >= self._since_s + PATIENCE_STEPS * self._plan.step_s:
+            why = f"too little traffic to judge ({compared}), but {now_s - self._since_s:.3g} s have passed"
         else:
             self._why = f"waiting for more traffic, {compared} so far"
             return
