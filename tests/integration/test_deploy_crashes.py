@@ -51,7 +51,7 @@ def test_a_kill_at_any_step_of_a_deploy_leaves_a_state_that_serves(point, tmp_pa
         bundles = [path.name for path in (tmp_path / "kept" / "bundles").iterdir()]
         revisions = json.loads(sojourn_process(server, "history", "version", "--json").stdout)["revisions"]
         assert {row["bundle"] for row in revisions} <= set(bundles)
-        assert not [path for path in (tmp_path / "kept" / "incoming").iterdir()]
+        assert not list((tmp_path / "kept" / "incoming").iterdir())
         last = sojourn_process(server, "deploy", str(trees["three"]))
         assert last.returncode == 0, last.stdout + last.stderr
         assert server.call("version", 1).body == "three"

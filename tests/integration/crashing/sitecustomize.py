@@ -3,9 +3,12 @@
 `SOJOURN_CRASH_AT` is a step of `STEPS`, with `before:` or `after:`. No other process is touched.
 """
 
+import importlib
+import inspect
 import os
 import signal
 import sys
+from pathlib import Path
 
 STEPS = {
     "put": ("sojourn.bundle.store", "BundleStore", "put"),
@@ -25,16 +28,13 @@ def _die():
 
 
 def _patch(when, step):
-    import importlib
-    import inspect
-
     module, owner, name = STEPS[step]
     kind = getattr(importlib.import_module(module), owner)
     method = getattr(kind, name)
 
     def armed():
         # What a start does is left alone: it is the next deploy that is to be hit.
-        return os.path.exists(os.environ["SOJOURN_CRASH_ARMED"])
+        return Path(os.environ["SOJOURN_CRASH_ARMED"]).exists()
 
     if inspect.iscoroutinefunction(method):
 
