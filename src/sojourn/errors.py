@@ -18,6 +18,7 @@ SojournError
     │   ├── ItemInvalidError        the item is not what the function takes (422), or cannot be sent
     │   ├── UnauthenticatedError    no valid API key (401)
     │   ├── ForbiddenError          not allowed (403)
+    │   ├── NotDeployableError      what was to be deployed, rolled back or deleted cannot be (400, 409, 422)
     │   └── NotFoundError           no such function, revision or request, or none this key may see (404)
     ├── FunctionError           the function itself failed
     │   ├── FunctionRaisedError     it raised (500)
@@ -143,6 +144,10 @@ class UnauthenticatedError(RequestError):
 
 class ForbiddenError(RequestError):
     """The server does not allow this."""
+
+
+class NotDeployableError(RequestError):
+    """What was to be deployed, rolled back or deleted cannot be: a refused archive, a failed import, a conflict."""
 
 
 class NotFoundError(RequestError):

@@ -1,4 +1,4 @@
-"""Deploying with both clients, against a server that keeps to the contract of the deployment routes."""
+"""Deploying with both clients: to a server that says what a test wants, and to a real one."""
 
 import io
 import json
@@ -15,7 +15,9 @@ from sojourn import errors
 from sojourn.domain.deployment_status import RevisionTold, RolloutTold
 
 sys.path.insert(0, str(Path(__file__).parent))
+from deploying import APP, write_app
 from scripted_http import Clock, EitherClient, ScriptedServer, answer, header_of
+from server import Server
 
 NEW, OLD = "1" * 12, "0" * 12
 
@@ -132,3 +134,28 @@ def test_a_target_that_is_not_there_is_told_before_anything_is_sent(tmp_path):
             client.deploy(tmp_path / "nowhere.py")
         with pytest.raises(errors.ConfigurationError, match="canary"):
             client.deploy(tmp_path / "nowhere.py", shares=[0.5])
+
+
+def test_a_real_platform_is_deployed_to_rolled_back_and_emptied(tmp_path):
+    """Two revisions, a broken one that says which line it was, history, rollback and delete."""
+    one, two, broken = (tmp_path / name for name in ("one", "two", "broken"))
+    with Server(tmp_path, None) as server, sojourn.Client(server.inference.geturl(), server.admin.geturl()) as client:
+        first = client.deploy(write_app(one, APP.format(answer="one")) / "app.py")
+        assert first.rollouts["version"].state == "live"
+        assert client.invoke("version", 1) == "one"
+        second = client.deploy(write_app(two, APP.format(answer="two")))
+        assert client.invoke("version", 1) == "two"
+        assert client.invoke("version", 1, revision=second.functions[0].revision) == "two"
+        with pytest.raises(errors.NotDeployableError, match=r"app\.py:1"):
+            client.deploy(write_app(broken, "import no_such_library"))
+        known = [second.functions[0].revision, first.functions[0].revision]
+        assert [told.revision for told in client.history("version")] == known
+        back = client.rollback("version")
+        assert back.revision == first.functions[0].revision
+        # The same tree is the same revision: waiting for it is waiting for the rollback.
+        again = client.deploy(one)
+        assert (again.functions[0].created, again.rollouts["version"].state) == (False, "live")
+        assert client.invoke("version", 1) == "one"
+        client.delete("version")
+        with pytest.raises(errors.NotFoundError):
+            client.invoke("version", 1)

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from sojourn.client.conversation import Answer
+from sojourn.domain.answer import ErrorBody
 from sojourn.domain.request import Fault
 from sojourn.errors import (
     BadResultError,
@@ -18,6 +19,7 @@ from sojourn.errors import (
     ItemFailedError,
     ItemInvalidError,
     MalformedError,
+    NotDeployableError,
     NotFoundError,
     OverloadedError,
     ReplicaLostError,
@@ -45,6 +47,9 @@ _BY_CODE: Final[dict[str, type[ClientError]]] = {
     Fault.SHUTTING_DOWN: UnavailableError,
     Fault.REPLICA_LOST: ReplicaLostError,
     Fault.TIMEOUT: ExpiredError,
+    "archive_refused": NotDeployableError,
+    "import_failed": NotDeployableError,
+    "deployment_conflict": NotDeployableError,
 }
 _BY_STATUS: Final[dict[int, type[ClientError]]] = {
     400: MalformedError,
@@ -64,14 +69,6 @@ _BY_STATUS: Final[dict[int, type[ClientError]]] = {
 }
 _SHOWN_CHARACTERS = 200
 _RETRY_AFTER_DIGITS_MAX = 9
-
-
-class _Told(msgspec.Struct):
-    """The body of an error answer."""
-
-    error: str
-    code: str
-    request_id: str = ""
 
 
 def error_class(status: int, code: str) -> type[ClientError]:
@@ -95,7 +92,7 @@ def error_in(answer: Answer, place: str, request_id: str) -> ClientError | None:
     request_id = answer.headers.get("x-request-id", request_id)
     retry_after_s = retry_after(answer.headers.get("retry-after"))
     try:
-        told = msgspec.json.decode(answer.body, type=_Told)
+        told = msgspec.json.decode(answer.body, type=ErrorBody)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return UnusableAnswerError(
             f"{place}: an answer that is not this server's, perhaps of a proxy between: status {answer.status}, "

@@ -34,6 +34,8 @@ def test_every_code_of_the_gateway_has_a_class_that_agrees_with_its_status():
         (403, "other_site", errors.ForbiddenError),
         (404, "unknown_function", errors.NotFoundError),
         (409, "new_code", errors.RequestError),
+        (409, "deployment_conflict", errors.NotDeployableError),
+        (422, "import_failed", errors.NotDeployableError),
         (503, "too_many_connections", errors.UnavailableError),
         (429, "too_many_pipelined", errors.OverloadedError),
         (500, "internal_error", errors.ServerError),
