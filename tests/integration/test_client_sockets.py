@@ -178,7 +178,7 @@ def test_a_refusal_that_comes_before_the_body_is_sent_is_read(kind):
     def handle(link: socket.socket, request: bytes) -> bool:
         body = b'{"error": "too large", "code": "body_too_large", "request_id": "r"}'
         link.sendall(answer(413, body, connection="close"))
-        server.ending.wait(PATIENCE_S)
+        server.ending.wait(4 * PATIENCE_S)  # longer than its client is patient
         return False
 
     with ScriptedServer(handle) as server:
