@@ -9,6 +9,7 @@ import textwrap
 from collections import Counter
 from pathlib import Path
 from time import monotonic
+from typing import Self
 
 from server import children_of, command_of
 
@@ -49,7 +50,7 @@ class Site:
         self.directory = directory
         self._cpus = cpus
 
-    async def __aenter__(self) -> Site:
+    async def __aenter__(self) -> Self:
         log = EventLog(fd=os.open(os.devnull, os.O_WRONLY))
         self.events = PlatformEvents(log)
         self.output = ReplicaOutput(log)
@@ -176,7 +177,7 @@ class Load:
         """Requests that were answered."""
         return self.served.total() + len(self.failed)
 
-    async def __aenter__(self) -> Load:
+    async def __aenter__(self) -> Self:
         self._tasks = [asyncio.create_task(self._client()) for _ in range(self._clients)]
         return self
 

@@ -32,8 +32,8 @@ def live(story):
 async def until(condition, what, patience_s=30.0):
     """Look again and again; used only where nothing can notify us."""
     async with asyncio.timeout(patience_s):
-        while not condition():
-            await asyncio.sleep(0.01)  # noqa: ASYNC110 - the state of processes
+        while not condition():  # noqa: ASYNC110 - of processes, which tell nobody
+            await asyncio.sleep(0.01)
 
 
 async def here(service, seconds, count=1):

@@ -143,7 +143,7 @@ class RevisionsWorld:
         """A request whose body is here at once, by name or pinned; nothing happens where no path leads."""
         path = b"/functions/" + (deployment_key(NAME, revision) if revision else NAME).encode()
         service = self.routes.by_path.get(path)
-        if service is not None:
+        if service is not None and (not revision or self.platform.has_room(NAME, revision)):
             self.callers.append(caller := Caller())
             service.submit(caller, b"1", ContentKind.JSON, 1, None)
 
@@ -179,12 +179,16 @@ class RevisionsWorld:
         self.routes.pin(self.platform.launch(manifest(number, self._most)))
 
     def split(self, revision: str, share: float) -> None:
+        """Share the traffic with a candidate, if that can have a replica."""
         platform = self.platform
-        self.routes.split(NAME, platform.services[NAME], platform.revision(NAME, revision), share)
+        if platform.has_room(NAME, revision):
+            self.routes.split(NAME, platform.services[NAME], platform.revision(NAME, revision), share)
 
     def make_live(self, revision: str) -> None:
+        """All traffic moves, and what had it before ends."""
+        before = self.live
         self.platform.make_live(NAME, revision)
-        self.routes.direct(self.platform.services[NAME])
+        self.retire(before)
 
     def retire(self, revision: str) -> None:
         """Take its routes away, then let it end."""
@@ -217,7 +221,7 @@ class RevisionsWorld:
             self.retire(revision)
         while self.ending:
             await asyncio.wait(set(self.ending))
-        while self.platform.services[NAME].dispatcher.in_flight:
+        while self.platform.services[NAME].dispatcher.in_flight:  # noqa: ASYNC110 - in virtual time
             await asyncio.sleep(0.1)
 
     @property

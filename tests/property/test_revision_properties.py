@@ -57,15 +57,11 @@ def act(world, operation, pick):
         world.make_live(chosen)
     elif operation == "retire" and chosen:
         world.retire(chosen)
-    elif operation == "pinned":
-        world.arrive(chosen)
-    elif operation in {"arrive", "burst"}:
-        for _ in range(1 if operation == "arrive" else 12):
-            world.arrive()
-    elif operation == "announce":
-        world.announce()
-    elif operation == "upload":
-        world.upload()
+    elif operation in {"pinned", "arrive", "burst"}:
+        for _ in range(12 if operation == "burst" else 1):
+            world.arrive(chosen if operation == "pinned" else "")
+    elif operation in {"announce", "upload"}:
+        (world.announce if operation == "announce" else world.upload)()
     elif operation == "kill":
         world.kill(pick)
 

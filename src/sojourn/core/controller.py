@@ -221,7 +221,7 @@ class Controller:
 
     def _replicas_reserved(self, event: ReplicasReserved, now_s: float, actions: list[ControllerAction]) -> None:  # noqa: ARG002
         deployment = self._deployments[event.function]
-        deployment.reserved, deployment.is_leaving = event.replicas, False
+        deployment.reserved = event.replicas
         self._settle_floors(deployment, now_s)
 
     # Replicas.

@@ -43,7 +43,7 @@ class Floors:
         for is_first in (True, False):
             for each in sorted(revisions, key=_precedence):
                 before = floors.get(each.key, 0)
-                most = 1 if is_first else _wanted(each) - before
+                most = 1 if is_first else max(_wanted(each) - before, 0)
                 more = self._pool.most_beside(claimed, each.claim, most)
                 floors[each.key] = before + more
                 claimed = claimed.plus(each.claim, more)
@@ -68,7 +68,7 @@ def _precedence(deployment: Deployment) -> tuple[bool, bool, int]:
 def _wanted(deployment: Deployment) -> int:
     """The floor it is to have if there is room, while there are other revisions of its function."""
     if deployment.is_leaving:
-        return 1
+        return max(deployment.reserved, 1)
     floor = max(deployment.floor if deployment.is_live else 0, deployment.reserved)
     return min(floor, max(deployment.scaler.max_replicas, deployment.floor if deployment.is_live else 0))
 

@@ -63,9 +63,10 @@ class Lineage:
         self._keys.add(service.meter.monitor.key)
 
     def leave(self, service: FunctionService, now_s: float) -> None:
-        """A revision is gone: what it counted stays."""
-        if self.running.get(service.revision) is service:
-            del self.running[service.revision]
+        """A revision is gone: what it counted stays. Once is enough."""
+        if self.running.get(service.revision) is not service:
+            return
+        del self.running[service.revision]
         if self.live is service:
             self.live = None
         monitor = service.meter.monitor

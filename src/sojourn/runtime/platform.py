@@ -182,13 +182,14 @@ class Platform:
     def has_room(self, function: str, revision: str) -> bool:
         """Whether a revision can have a replica while the live one keeps its first.
 
-        If not, it cannot be warmed up: once it is made live its requests wait until the other one has given its place.
+        If not, it may not be warm for long, and is to get no share: once it is made live, its requests wait until the
+        other one has given its place.
 
         Raises:
             UnknownFunctionError: No such revision runs.
         """
         service = self.revision(function, revision)
-        return bool(self._driver.replicas.serving(service) or self.controller.limits(service.key)[0])
+        return self.lineages[function].live is service or self.controller.limits(service.key)[0] > 0
 
     def reserve(self, function: str, revision: str, replicas: int) -> None:
         """Keep so many replicas of a revision, as far as the pool has them, until it is live and alone.
