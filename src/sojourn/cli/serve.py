@@ -61,9 +61,9 @@ def serve(target: str | None, config: Path | None, **flags: Any) -> int:
 
     SIGTERM and SIGINT finish the requests taken in, then exit 0; a second signal does not wait.
     """
+    settings, event_log = prepared(flags, config)
     if target is not None:
         refuse_other_files(target)
-    settings, event_log = prepared(flags, config)
     state_dir = _claim_state_dir(settings, event_log)
     try:
         return run(_served(target, settings, event_log, state_dir))

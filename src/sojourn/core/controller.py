@@ -290,15 +290,12 @@ class Controller:
     def _end_slow_starts(self, now_s: float, actions: list[ControllerAction]) -> None:
         """Give up on starts that take longer than the function allows."""
         for member in list(self._fleet.starting()):
-            limit_s = self._start_timeout_s(member)
+            limit_s = member.deployment.settings.start_timeout_s
             if now_s >= member.started_at_s + limit_s:
                 self._fleet.signal(member, ReplicaSignal.WAS_TOLD_TO_DRAIN)
                 actions.append(StopReplica(member.function, member.replica_id))
                 cause = f"not ready within {limit_s:g} s; raise start_timeout_s if it needs longer"
                 self._failed(member, cause, now_s, actions)
-
-    def _start_timeout_s(self, member: Member) -> float:
-        return member.deployment.settings.start_timeout_s
 
     # Towards what is wanted.
 
@@ -389,7 +386,7 @@ class Controller:
             if deployment.succession.start_after_s > now_s:
                 earliest = min(earliest, deployment.succession.start_after_s)
         for member in self._fleet.starting():
-            earliest = min(earliest, member.started_at_s + self._start_timeout_s(member))
+            earliest = min(earliest, member.started_at_s + member.deployment.settings.start_timeout_s)
         return earliest
 
     def _forget_if_gone(self, deployment: Deployment) -> None:

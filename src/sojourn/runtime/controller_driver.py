@@ -16,9 +16,19 @@ from sojourn.domain.action import (
     ResumeStarts,
     StartReplica,
     StopReplica,
+    SuspectReplica,
     SuspendStarts,
 )
-from sojourn.domain.event import ControllerEvent, StartsResumed, StartsSuspended, Tick
+from sojourn.domain.demand import DemandReport
+from sojourn.domain.event import (
+    ControllerEvent,
+    DemandReported,
+    LeaseReturned,
+    ReplicaSuspected,
+    StartsResumed,
+    StartsSuspended,
+    Tick,
+)
 from sojourn.runtime.output import ReplicaOutput
 from sojourn.runtime.ports import Launcher
 from sojourn.runtime.replicas import Replicas
@@ -31,7 +41,7 @@ _SOCKET_NAME: Final = "replicas.sock"
 
 
 class ControllerDriver:
-    """The controller's clock, hands and ears.
+    """The controller's clock, hands and ears; to the services it is the platform (`runtime.ports.ServiceOwner`).
 
     Args:
         controller: What is driven.
@@ -89,6 +99,33 @@ class ControllerDriver:
         """Step by itself no more."""
         self._is_closed = True
         self._disarm()
+
+    # ---- the services' side (ServiceOwner)
+
+    def lease_returned(self, replica_id: int) -> None:
+        """A replica that was taken back is empty."""
+        self.post(LeaseReturned(replica_id))
+
+    def objective_infeasible(self, function: str, why: str) -> None:
+        """Say once that an objective cannot be met."""
+        remedy = "relax the objective, or make one call faster"
+        self._events.warning("function.infeasible", function=function, cause=why, remedy=remedy)
+
+    def demand_reported(self, report: DemandReport) -> None:
+        """A dispatcher told of its demand."""
+        if not self._is_closed:
+            self.post(DemandReported(report))
+
+    def cause_of(self, function: str) -> str:
+        """Why no replica of a revision can be had."""
+        return self._controller.start_failure(function)
+
+    def replica_suspected(self, suspect: SuspectReplica) -> None:
+        """A replica is not well: the controller decides."""
+        self.replicas.suspect(suspect.replica_id, suspect.cause)
+        self.post(ReplicaSuspected(suspect.replica_id, suspect.cause, suspect.is_hung))
+
+    # ---- steps
 
     def _disarm(self) -> None:
         if self._timer is not None:

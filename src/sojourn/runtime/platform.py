@@ -15,18 +15,13 @@ from msgspec import structs
 from sojourn.core.admission import QueueBounds
 from sojourn.core.controller import Controller
 from sojourn.core.pool import UNBOUNDED, refuse_impossible
-from sojourn.domain.action import SuspectReplica
-from sojourn.domain.demand import DemandReport
 from sojourn.domain.deployment import deployment_key
 from sojourn.domain.event import (
-    DemandReported,
     DrainBegan,
     DrainEnded,
     FunctionDeployed,
     FunctionPromoted,
-    LeaseReturned,
     ReplicasReserved,
-    ReplicaSuspected,
     ScaleRequested,
 )
 from sojourn.domain.function import FunctionManifest, FunctionSettings
@@ -226,9 +221,8 @@ class Platform:
     async def retire(self, function: str, revision: str, limit_s: float = RETIRE_S) -> bool:
         """Let a revision that is not live finish what it has, end its replicas, and forget it.
 
-        The routes that lead to it are to be taken away before. It still serves what comes all the same, such as
-        a request whose headers were here before its body. If it is launched or made live again before it has finished,
-        it stays.
+        The routes that lead to it are to be taken away before; what comes all the same is still served. If it is launched
+        or made live again before it has finished, it stays.
 
         Args:
             function: Its function.
@@ -272,10 +266,9 @@ class Platform:
         """
         service = found(self.lineages, f"{function}@{revision}")
         if service is None or service.is_closed:
-            lineage = self.lineages.get(function)
-            known = ", ".join(lineage.running) if lineage is not None else ""
+            known = ", ".join(self.lineages.get(function, Lineage()).running) or "none"
             raise UnknownFunctionError(
-                f"no revision {revision[:40]!r} of function {function[:100]!r} runs; running: {known or 'none'}"
+                f"no revision {revision[:40]!r} of function {function[:100]!r} runs; running: {known}"
             )
         return service
 
@@ -299,7 +292,7 @@ class Platform:
             replica_seconds=partial(self.controller.replica_seconds, key),
         )
         service = FunctionService(
-            manifest, meter, self._bounds, Journal(self._journal_steps), self, self.traces, self._clock
+            manifest, meter, self._bounds, Journal(self._journal_steps), self._driver, self.traces, self._clock
         )
         self._driver.scaling.deployed(manifest.settings, key)
         self.running[key] = service
@@ -387,15 +380,8 @@ class Platform:
 
     async def first_start(self, names: Collection[str]) -> dict[str, str]:
         """Wait until each of these functions is ready, as `is_ready` has it, or its first start failed; the failures by name."""
-        changed = self._driver.changed
-        while True:
-            services = {name: self.services[name] for name in names}
-            failures = {name: self.controller.start_failure(service.key) for name, service in services.items()}
-            failures = {name: cause for name, cause in failures.items() if cause}
-            if failures or all(self._is_served(service) for service in services.values()):
-                return failures
-            changed.clear()
-            await changed.wait()
+        services = {name: self.services[name] for name in names}
+        return await self._warming.first_start(services, lambda: all(map(self._is_served, services.values())))
 
     async def drain(self, limit_s: float) -> bool:
         """Refuse new requests, finish those in flight; whether that was done within `limit_s` seconds.
@@ -419,28 +405,3 @@ class Platform:
         await self._driver.replicas.close()
         for service in self.running.values():
             service.close()
-
-    # ---- the services' side (ServiceOwner)
-
-    def lease_returned(self, replica_id: int) -> None:
-        """A replica that was taken back is empty."""
-        self._driver.post(LeaseReturned(replica_id))
-
-    def objective_infeasible(self, function: str, why: str) -> None:
-        """Say once that an objective cannot be met."""
-        remedy = "relax the objective, or make one call faster"
-        self._events.warning("function.infeasible", function=function, cause=why, remedy=remedy)
-
-    def demand_reported(self, report: DemandReport) -> None:
-        """A dispatcher told of its demand."""
-        if not self._is_closing:
-            self._driver.post(DemandReported(report))
-
-    def cause_of(self, function: str) -> str:
-        """Why no replica of a revision can be had."""
-        return self.controller.start_failure(function)
-
-    def replica_suspected(self, suspect: SuspectReplica) -> None:
-        """A replica is not well: the controller decides."""
-        self._driver.replicas.suspect(suspect.replica_id, suspect.cause)
-        self._driver.post(ReplicaSuspected(suspect.replica_id, suspect.cause, suspect.is_hung))

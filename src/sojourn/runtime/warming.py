@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from sojourn.core.controller import Controller
@@ -64,6 +64,18 @@ class Warming:
             except TimeoutError:
                 continue
         return ""
+
+    async def first_start(
+        self, services: Mapping[str, FunctionService], is_ready: Callable[[], bool]
+    ) -> dict[str, str]:
+        """Wait until all is ready or a first start failed; the failures by name."""
+        while True:
+            failures = {name: self._controller.start_failure(service.key) for name, service in services.items()}
+            failures = {name: cause for name, cause in failures.items() if cause}
+            if failures or is_ready():
+                return failures
+            self._changed.clear()
+            await self._changed.wait()
 
     def _with_output(self, service: FunctionService, cause: str) -> str:
         """A cause with the last lines the failed replica wrote, where there are any."""

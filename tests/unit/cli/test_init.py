@@ -12,7 +12,7 @@ def test_what_it_writes_serves(sojourn, start, tmp_path):
     done = sojourn("init", "first")
     assert done.returncode == 0
     assert b"next: cd first && " in done.stdout
-    assert b" serve app.py" in done.stdout
+    assert b" dev app.py" in done.stdout
     readme = (tmp_path / "first" / "README.md").read_text()
     assert "sojourn invoke shout '\"hello\"'" in readme
     server = start("first/app.py")
@@ -44,7 +44,7 @@ def test_a_readme_that_is_there_does_not_keep_the_app_out(sojourn, tmp_path):
 def test_the_next_command_works_where_the_program_is_not_on_the_path(tmp_path):
     """Called by its place in an environment that is not active, it names itself by that place."""
     script = Path(sys.executable).with_name("sojourn")
-    for path, told in (("/usr/bin:/bin", f"next: {script} serve app.py"), (str(script.parent), "next: sojourn serve")):
+    for path, told in (("/usr/bin:/bin", f"next: {script} dev app.py"), (str(script.parent), "next: sojourn dev")):
         directory = tmp_path / str(len(path))
         directory.mkdir()
         done = subprocess.run(

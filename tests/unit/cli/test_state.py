@@ -33,9 +33,10 @@ def make_state(state_dir, number=1):
     go_live(store, number)
     store.put_key(key(number))
     store.close()
-    bundle = state_dir / "bundles" / bundle_of(number)
+    bundle = state_dir / "bundles" / "made"
     bundle.mkdir(parents=True)
     (bundle / "app.py").write_text(f"number = {number}\n")
+    bundle.rename(bundle.with_name(bundle_of(number)))
     return state_dir
 
 
@@ -107,7 +108,7 @@ def test_check_tells_what_is_wrong_and_ends_with_1(tmp_path, capsys):
     state_dir = make_state(tmp_path / "here")
     (state_dir / "bundles" / bundle_of(1) / "app.py").unlink()
     assert run(["state", "check", "--state-dir", "here"]) == 1
-    assert f"bundle {bundle_of(1)}: it is empty" in capsys.readouterr().out
+    assert f"bundle {bundle_of(1)}: its content has changed" in capsys.readouterr().out
     content = (state_dir / "state.db").read_bytes()
     (state_dir / "state.db").write_bytes(content[:8192])
     assert run(["state", "check", "--state-dir", "here", "--json"]) == 1

@@ -79,7 +79,7 @@ def test_any_policy_is_written_so_that_it_is_read_again(size, wait_s):
         (read_batching, "fixed:size=0", ["size must be >= 1"]),
         (read_batching, "fixed:size=1.5", ["whole number"]),
         (read_scaling, "concurrency:target=nan", ["target must be a number"]),
-        (read_scaling, "concurrency:panic=90s", ["0 < panic_s <= stable_s"]),
+        (read_scaling, "concurrency:panic=90s", ["0 < panic <= stable"]),
         (read_scaling, "fixed:replicas=0", ["replicas must be >= 1"]),
         (read_keepalive, "fixed:idle=-3", ["idle must be"]),
     ],

@@ -86,4 +86,4 @@ class SmallOverview:
 def admin_server(overview=None, log=None, events=None, **options):
     """An admin port over `overview` that is not started yet."""
     overview = overview or SmallOverview()
-    return AdminServer(overview, overview, overview, events or PlatformEvents(log or EventLog()), **options)
+    return AdminServer(overview, overview, overview, overview, events or PlatformEvents(log or EventLog()), **options)
