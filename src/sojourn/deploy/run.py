@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic, time
 from typing import Final
 
-from sojourn.core.rollout import Rollout
+from sojourn.core.rollout import Rollout, replicas_for
 from sojourn.deploy.ports import Traffic
 from sojourn.domain.deployment import Revision, RolloutPlan
 from sojourn.domain.function import FunctionManifest
@@ -34,6 +34,7 @@ from sojourn.runtime.service import FunctionService
 from sojourn.telemetry.events import PlatformEvents
 
 _LOOK_EVERY_S: Final = 1.0
+_STARTS_LOOK_S: Final = 0.02
 
 
 class RolloutRun:
@@ -81,6 +82,8 @@ class RolloutRun:
         self._on_reject = on_reject
         slo = manifest.settings.slo
         self._machine = Rollout(plan, slo.objective if slo is not None else None, has_stable=stable is not None)
+        self._reserved = 1
+        self._stable_most = 0  # replicas it had at once since this began
         self._stable_before = ArmCounts()  # when traffic was shared first
         self._told: asyncio.Queue[RolloutEvent] = asyncio.Queue(16)
 
@@ -126,22 +129,48 @@ class RolloutRun:
         """What happens next: it is warm or cannot be, somebody wants something, or a second has passed."""
         asked = asyncio.create_task(self._told.get())
         is_warming = self.status.state is RolloutState.WARMING
-        awaited = {asked, warm} if is_warming else {asked}
-        wake_at_s = self._machine.next_wake_at_s
-        wait_s = _LOOK_EVERY_S if wake_at_s is None else min(max(wake_at_s - monotonic(), 0.0), _LOOK_EVERY_S)
+        awaited = {asked, warm} if is_warming and not warm.done() else {asked}
+        self._reserve()
         try:
-            await asyncio.wait(awaited, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(awaited, timeout=self._wait_s(warm), return_when=asyncio.FIRST_COMPLETED)
             if asked.done():
                 return asked.result()
             if is_warming and warm.done():
                 cause = warm.result()
-                return CandidateFailed(cause) if cause else CandidateWarm()
+                if cause:
+                    return CandidateFailed(cause)
+                if self._has_enough():
+                    return CandidateWarm()
         finally:
             asked.cancel()
         if is_warming or self.stable is None:
             return RolloutTick()
         stable, candidate = self._counts()
         return CountsSeen(_since(self._stable_before, stable), candidate)
+
+    def _wait_s(self, warm: asyncio.Task[str]) -> float:
+        """Until when nothing need be looked at: replicas that are on their way are looked for often."""
+        wake_at_s = self._machine.next_wake_at_s
+        wait_s = _LOOK_EVERY_S if wake_at_s is None else min(max(wake_at_s - monotonic(), 0.0), _LOOK_EVERY_S)
+        is_starting = self.status.state is RolloutState.WARMING and warm.done()
+        return min(wait_s, _STARTS_LOOK_S) if is_starting else wait_s
+
+    def _reserve(self) -> None:
+        """Have replicas for the share that comes next, so that its first requests do not wait for starts."""
+        if self.stable is None:
+            return
+        self._stable_most = max(self._stable_most, self.stable.dispatcher.replicas_ready)
+        wanted = replicas_for(self._machine.next_share, self._stable_most)
+        if wanted != self._reserved:
+            self._reserved = wanted
+            self._platform.reserve(self.name, self.revision.revision, wanted)
+
+    def _has_enough(self) -> bool:
+        """Whether it has as many replicas as were reserved, or as many as the pool has room for."""
+        assert self.service is not None, "it was launched"
+        ready = self.service.dispatcher.replicas_ready
+        granted = min(self._reserved, self._platform.floor(self.name, self.revision.revision))
+        return ready >= max(granted, 1)
 
     def _counts(self) -> tuple[ArmCounts, ArmCounts]:
         """What both revisions have counted since they were launched."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from random import random
 from typing import Protocol
 
 from sojourn.domain.request import Fault
@@ -46,12 +48,12 @@ class Service(Protocol):
 
 
 class Split:
-    """Shares the requests of one name among two services, exactly: of any number of them in a row each gets its part.
+    """Shares the requests of one name among two services: exactly in number, by chance in which.
 
-    Which one is next is not left to chance: each request adds the share to what the candidate has been given too little
-    of, and a whole request's worth is given to it (error diffusion, as of grey tones in a newspaper). So after n requests
-    the candidate has had between n*share - 1 and n*share + 1 of them. A refused one counts as well: a service that
-    refuses all must not draw all.
+    Of each stretch of 1/share requests in a row the candidate gets one, and chance says which (stratified sampling): so
+    after n requests it has had between n*share - 1 and n*share + 1 of them, and no rhythm of the traffic can send it the
+    hard ones. On that the comparison of both rests (`sojourn.slo.evidence`). A refused one counts as well: a service
+    that refuses all must not draw all.
 
     Its numbers of requests tell which service has a request, so that nothing is kept for each.
 
@@ -60,6 +62,7 @@ class Split:
         stable: What gets the rest.
         candidate: What gets `share` of the requests.
         share: In [0, 1]; may be set anew at any time.
+        chance: Numbers in [0, 1), each as likely as any other.
 
     Attributes:
         is_closed: Whether the name means something else by now.
@@ -68,15 +71,19 @@ class Split:
         ValueError: The share is out of range.
     """
 
-    __slots__ = ("_owed", "arms", "is_closed", "name", "revision", "share")
+    __slots__ = ("_chance", "_position", "_turn_at", "arms", "is_closed", "name", "revision", "share")
 
-    def __init__(self, name: str, stable: Service, candidate: Service, share: float) -> None:
+    def __init__(
+        self, name: str, stable: Service, candidate: Service, share: float, chance: Callable[[], float] = random
+    ) -> None:
         self.name = name
         self.revision = stable.revision
         self.arms = (stable, candidate)
         self.share = checked_share(share)
         self.is_closed = False
-        self._owed = 0.5  # so that the first of the candidate's comes in the middle of its stretch
+        self._chance = chance
+        self._position = 0.0  # in the stretch whose request the candidate gets next
+        self._turn_at = chance()
 
     def submit(
         self, caller: Caller, body: bytes, kind: ContentKind, priority: int, client_timeout_s: float | None
@@ -100,11 +107,12 @@ class Split:
         self.arms[self._next()].refused_at_the_door(fault, caller, message)
 
     def _next(self) -> int:
-        owed = self._owed + self.share
-        if owed >= 1.0:
-            self._owed = owed - 1.0
+        position = self._position + self.share
+        if position > self._turn_at:
+            self._position = position - 1.0
+            self._turn_at = self._chance()
             return 1
-        self._owed = owed
+        self._position = position
         return 0
 
 

@@ -186,6 +186,14 @@ class Platform:
         service = self.revision(function, revision)
         return self.lineages[function].live is service or self.controller.limits(service.key)[0] > 0
 
+    def floor(self, function: str, revision: str) -> int:
+        """Replicas that a revision is sure to get, of what is reserved for it: as many as the pool has beside the others'.
+
+        Raises:
+            UnknownFunctionError: No such revision runs.
+        """
+        return self.controller.limits(self.revision(function, revision).key)[0]
+
     def reserve(self, function: str, revision: str, replicas: int) -> None:
         """Keep so many replicas of a revision, as far as the pool has them, until it is live and alone.
 

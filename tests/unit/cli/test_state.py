@@ -14,7 +14,7 @@ from sojourn.config.state_dir import claim
 from sojourn.state.store import StateStore
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "state"))
-from state_samples import bundle_of, go_live, key
+from state_samples import bundle_of, go_live, key, put_bundle
 
 
 @pytest.fixture(autouse=True)
@@ -33,10 +33,7 @@ def make_state(state_dir, number=1):
     go_live(store, number)
     store.put_key(key(number))
     store.close()
-    bundle = state_dir / "bundles" / "made"
-    bundle.mkdir(parents=True)
-    (bundle / "app.py").write_text(f"number = {number}\n")
-    bundle.rename(bundle.with_name(bundle_of(number)))
+    put_bundle(state_dir, number)
     return state_dir
 
 
@@ -106,7 +103,9 @@ def test_json_for_programs(tmp_path, capsys):
 def test_check_tells_what_is_wrong_and_ends_with_1(tmp_path, capsys):
     """A missing bundle, then a damaged file, with what to do about it; no directory at all."""
     state_dir = make_state(tmp_path / "here")
-    (state_dir / "bundles" / bundle_of(1) / "app.py").unlink()
+    bundle = state_dir / "bundles" / bundle_of(1)
+    (bundle / "src").chmod(0o755)
+    (bundle / "src" / "app.py").unlink()
     assert run(["state", "check", "--state-dir", "here"]) == 1
     assert f"bundle {bundle_of(1)}: its content has changed" in capsys.readouterr().out
     content = (state_dir / "state.db").read_bytes()

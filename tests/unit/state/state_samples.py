@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+from sojourn.bundle.digest import TreeDigest
 from sojourn.domain.access import KeyRecord, Scope
 from sojourn.domain.deployment import CANARY, Revision, RolloutPlan
 from sojourn.domain.function import FunctionManifest, FunctionSettings
@@ -23,7 +24,12 @@ def name_of(number: int) -> str:
 
 
 def bundle_of(number: int) -> str:
-    return hashlib.sha256(b"%d" % number).hexdigest()
+    """The digest of what `put_bundle` makes."""
+    digest = TreeDigest()
+    app = hashlib.sha256(b"number = %d\n" % number).digest()
+    digest.add("src/app.py", is_executable=False, content=app)
+    digest.add("run.sh", is_executable=True, content=hashlib.sha256(b"#!/bin/sh\n").digest())
+    return digest.hexdigest()
 
 
 def revision(number: int, function: str = "digits", **settings) -> Revision:
