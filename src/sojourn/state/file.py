@@ -260,7 +260,7 @@ def _identify(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _bring_up_to_date(connection: sqlite3.Connection) -> None:
-    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if verdict != "ok":
         raise StateError(f"damaged: {verdict}")
     (version,) = connection.execute("PRAGMA user_version").fetchone()

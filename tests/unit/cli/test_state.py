@@ -33,7 +33,7 @@ def make_state(state_dir, number=1):
     go_live(store, number)
     store.put_key(key(number))
     store.close()
-    put_bundle(state_dir, number)
+    put_bundle(state_dir, number, is_genuine=True)
     return state_dir
 
 

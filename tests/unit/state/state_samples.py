@@ -102,15 +102,19 @@ def all_of(store: StateStore) -> tuple:
     )
 
 
-def put_bundle(state_dir, number):
-    """A bundle as they lie there: read-only, with a directory, an executable and an empty one in it."""
+def put_bundle(state_dir, number, *, is_genuine=False):
+    """A bundle as they lie there: read-only, an executable in it, and (no genuine one has that) an empty directory."""
     bundle = state_dir / "bundles" / bundle_of(number)
-    (bundle / "src" / "empty").mkdir(parents=True)
+    (bundle / "src").mkdir(parents=True)
+    directories = [bundle / "src", bundle]
+    if not is_genuine:
+        directories.insert(0, bundle / "src" / "empty")
+        directories[0].mkdir()
     (bundle / "src" / "app.py").write_text(f"number = {number}\n")
     (bundle / "run.sh").write_text("#!/bin/sh\n")
     (bundle / "run.sh").chmod(0o555)
     (bundle / "src" / "app.py").chmod(0o444)
-    for directory in (bundle / "src" / "empty", bundle / "src", bundle):
+    for directory in directories:
         directory.chmod(0o555)
 
 
