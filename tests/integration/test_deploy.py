@@ -124,3 +124,16 @@ def test_two_deploys_at_once_end_with_one_of_them_live(tmp_path):
         assert last["state"] == "live"
         assert set(probes.statuses) == {200}
         assert server.call("version", 1).body in {"two", "three"}
+
+
+def test_where_only_one_fits_the_new_revision_takes_over_cold(tmp_path):
+    """A pool of one core: no request fails, they wait for the start; a canary is refused, since nothing could be compared."""
+    with Server(tmp_path, None, "--cpus", "1") as server:
+        deployed(server, write_app(tmp_path / "one", APP.format(answer="one")))
+        with Probes(server, "version") as probes:
+            probes.wait_more(20)
+            refused = deployed(server, write_app(tmp_path / "two", APP.format(answer="two")), "--strategy", "canary")
+            assert (refused["state"], "no room" in refused["cause"]) == ("failed", True)
+            assert deployed(server, tmp_path / "two")["state"] == "live"
+            probes.wait_body("two")
+        assert set(probes.statuses) == {200}, probes.statuses

@@ -10,7 +10,7 @@ from typing import Final
 
 from sojourn.core.rollout import Rollout, replicas_for
 from sojourn.deploy.ports import Traffic
-from sojourn.domain.deployment import Revision, RolloutPlan
+from sojourn.domain.deployment import CANARY, Revision, RolloutPlan
 from sojourn.domain.function import FunctionManifest
 from sojourn.domain.rollout import (
     ArmCounts,
@@ -135,6 +135,8 @@ class RolloutRun:
             await asyncio.wait(awaited, timeout=self._wait_s(warm), return_when=asyncio.FIRST_COMPLETED)
             if asked.done():
                 return asked.result()
+            if is_warming and self.stable is not None and not self._has_room():
+                return self._without_room()
             if is_warming and warm.done():
                 cause = warm.result()
                 if cause:
@@ -164,6 +166,24 @@ class RolloutRun:
         if wanted != self._reserved:
             self._reserved = wanted
             self._platform.reserve(self.name, self.revision.revision, wanted)
+
+    def _has_room(self) -> bool:
+        return self._platform.has_room(self.name, self.revision.revision)
+
+    def _without_room(self) -> RolloutEvent:
+        """The pool holds no replica of both: it takes over cold, its requests waiting for its start, or not at all."""
+        if self.plan.strategy == CANARY:
+            return CandidateFailed(
+                "the pool has no room for a replica of both revisions, so that neither can be watched beside the other; "
+                "deploy all-at-once, or serve with more --cpus, --gpus or --memory"
+            )
+        self._events.warning(
+            "rollout.cold",
+            function=self.name,
+            revision=self.revision.revision,
+            cause="the pool has no room for a replica of both revisions: requests wait until the new one has started",
+        )
+        return CandidateWarm()
 
     def _has_enough(self) -> bool:
         """Whether it has as many replicas as were reserved, or as many as the pool has room for."""

@@ -47,9 +47,7 @@ class IsolatedScene(Scene):
         (self.state / "state.db").write_text("secret")
         self.tree = self.state / "bundles" / "mine"
         self.theirs = self.state / "bundles" / "theirs" / "talk.py"
-        self.server.manifest = structs.replace(
-            self.server.manifest, target=str(self.tree / "talk.py"), root=str(self.tree)
-        )
+        self.server.manifest = structs.replace(self.server.manifest, target="talk.py", root=str(self.tree))
 
     async def tried(self, link, code):
         """The name of the error that a line raises in a replica; its value as text if it raises none."""
