@@ -17,7 +17,7 @@ from typing import IO, Self
 
 from sojourn.errors import StartError
 
-_READY = re.compile(r"ready inference=(\S+) admin=(\S+) functions=(\S+)")
+_READY = re.compile(r"ready inference=(\S+) admin=(\S+) functions=(\S*)")
 _LOG_TAIL_BYTES = 2000
 _STOP_S = 10.0
 
@@ -26,7 +26,7 @@ class ServerProcess:
     """Starts a server on entering, stops it on leaving; then `url`, `admin_url` and `functions` are known.
 
     Args:
-        target: What to serve: a file or a module.
+        target: What to serve: a file or a module; None for an empty platform.
         prefix: Words before the command, such as `("taskset", "-c", "0")`.
         environment: Variables added to ours.
         options: Further options of `sojourn serve`.
@@ -35,7 +35,7 @@ class ServerProcess:
 
     def __init__(
         self,
-        target: str | Path,
+        target: str | Path | None,
         *,
         prefix: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
@@ -48,7 +48,7 @@ class ServerProcess:
             "-m",
             "sojourn.cli.main",
             "serve",
-            str(target),
+            *([] if target is None else [str(target)]),
             "--port",
             "0",
             "--admin-port",
@@ -126,7 +126,7 @@ class ServerProcess:
                 raise StartError(f"the server ended with exit code {code} before it was ready\n{self._log_tail()}")
             if found := _READY.match(line):
                 self.url, self.admin_url = found[1], found[2]
-                self.functions = found[3].split(",")
+                self.functions = found[3].split(",") if found[3] else []
                 return
 
     def _log_tail(self) -> str:

@@ -75,7 +75,7 @@ def share_text(share: float | None) -> str:
     if percent in {0.0, 100.0}:
         return f"{percent:.0f} %"
     if 0 < percent < 0.1:
-        return f"{percent:.1g} %" if percent >= _SMALLEST_PERCENT else f"< {_SMALLEST_PERCENT:g} %"
+        return f"{percent:.1g} %" if percent >= _SMALLEST_PERCENT else f"under {_SMALLEST_PERCENT:g} %"
     scale = 10**digits
     # Neither the tolerance nor the product may reach what was not reached.
     shown = min(math.floor(percent * scale + 1e-9), 100 * scale - 1)
