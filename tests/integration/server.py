@@ -125,6 +125,11 @@ class Server:
         """GET from the admin port."""
         return fetch(self.admin, "GET", path, None, {})
 
+    def raw_ask(self, path: str) -> bytes:
+        """The bytes that GET from the admin port brings."""
+        body = self.ask(path).body
+        return body if isinstance(body, bytes) else json.dumps(body).encode()
+
     def scale(self, name: str, **limits: int) -> Answer:
         """Change the limits of a function's replicas."""
         content_type = {"content-type": "application/json"}

@@ -32,6 +32,16 @@ def test_an_empty_platform_takes_a_function_and_gives_it_back_after_a_kill(tmp_p
         again = sojourn(server, "deploy", str(tree))
         assert "known already" in again.stdout
         assert server.scale("version", min_replicas=1, max_replicas=3).status == 200
+        for _ in range(40):
+            assert server.call("version", 1).status == 200
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(60) == 0
+    with Server(tmp_path, None, "--state-dir", str(tmp_path / "kept")) as server:
+        events = [row["event"] for row in server.ask("/api/v1/events?limit=1000").body["events"]]
+        assert "rollout.live" in events[: events.index("server.ready")]
+        assert server.call("version", 1).body == "one"
+        journal = server.raw_ask("/api/v1/functions/version/journal")
+        assert json.loads(journal.splitlines()[0])["resumed"]["fit"]["samples"] > 10
         server.process.send_signal(signal.SIGKILL)
         server.process.wait()
         server.stopped_by_test = True

@@ -30,6 +30,7 @@ from sojourn.gateway.routes import Routes
 from sojourn.gateway.server import Gateway
 from sojourn.launcher.local import LocalLauncher
 from sojourn.launcher.machine import machine_resources
+from sojourn.runtime.event_keeper import EventKeeper
 from sojourn.runtime.insight import Insight
 from sojourn.runtime.output import ReplicaOutput
 from sojourn.runtime.platform import Platform
@@ -78,6 +79,9 @@ class Server:
         """
         settings, log, closers = self._settings, self.events.log, self._closers
         state = ServerState(self._state_dir, self.events, closers, keeps=self._keeps_state)
+        kept_events = EventKeeper(self.events.ring, state.keeper)
+        closers.push_async_callback(kept_events.close)
+        await kept_events.start()
         tls = self._open_to(state.keys)
         watchdog = StallWatchdog(self.events, settings.stall_s)
         self._closers.callback(watchdog.stop)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 from time import time
 from typing import Final
 
 import msgspec
 
 from sojourn.bundle.store import BundleStore
+from sojourn.deploy.fits import KeptFits
+from sojourn.deploy.intake import Intake
 from sojourn.deploy.limits import KeptLimits
+from sojourn.deploy.past import earlier
 from sojourn.deploy.ports import Describe, Traffic
 from sojourn.deploy.run import RolloutRun
 from sojourn.deploy.told import evidence_of, history_of, told_at_rest, told_of
-from sojourn.domain.deployment import ALL_AT_ONCE, Revision, RolloutPlan, deployed_as, revision_of
+from sojourn.domain.deployment import ALL_AT_ONCE, Revision, RolloutPlan
 from sojourn.domain.deployment_status import DeployAsked, Deployed, RevisionTold, RolloutTold
 from sojourn.domain.function import FunctionManifest
 from sojourn.domain.rollout import FunctionDeleted, PromoteAsked, RollbackAsked, RolloutState, Superseded
@@ -25,8 +29,6 @@ from sojourn.state.record import StoredFunction
 from sojourn.state.store import StateStore
 from sojourn.telemetry.events import PlatformEvents
 
-_UPLOADS_AT_ONCE: Final = 2
-_UPLOADS_WAITING_MAX: Final = 8
 _END_WITHIN_S: Final = 10.0  # for a rollout that is told to end
 
 
@@ -74,16 +76,15 @@ class DeployService:
         self._traffic = traffic
         self._bundles = bundles
         self._keeper = keeper
-        self._describe = describe
+        self._intake = Intake(bundles, describe)
         self._events = events
         self._served = served
         self._drain_s = drain_s
         self._adjusted = adjusted
         self._held: dict[str, _Held] = {}
         self._limits = KeptLimits(platform, keeper, events)
+        self._fits = KeptFits(platform, keeper, self._live)
         self._changing = asyncio.Lock()
-        self._uploads = asyncio.Semaphore(_UPLOADS_AT_ONCE)
-        self._uploading = 0
         self._retiring: set[asyncio.Task[None]] = set()
 
     # ---- what is asked of it
@@ -96,29 +97,7 @@ class DeployService:
             TargetError: It cannot be imported, or declares nothing.
             StateError: It cannot be kept.
         """
-        if self._uploading >= _UPLOADS_WAITING_MAX:
-            raise DeploymentError(f"{self._uploading} deploys are being taken in already; try again in a moment")
-        self._uploading += 1
-        try:
-            async with self._uploads:
-                digest = await self._bundles.put(upload)
-                root = self._bundles.path_of(digest)
-                described = await self._describe(asked.target, root)
-        finally:
-            self._uploading -= 1
-        manifests = deployed_as(described.functions, asked.name or "")
-        revisions = [
-            Revision(
-                function=manifest.name,
-                revision=revision_of(digest, manifest, described.dependencies),
-                bundle=digest,
-                manifest=msgspec.structs.replace(manifest, root=""),
-                dependencies=described.dependencies,
-                created_at_s=time(),
-            )
-            for manifest in manifests
-        ]
-        async with self._changing:
+        async with self._intake.taken(upload, asked) as revisions, self._changing:
             self._refuse_taken([revision.function for revision in revisions])
             return await self._accept(revisions, asked.plan)
 
@@ -140,7 +119,8 @@ class DeployService:
                 held.run.happened(RollbackAsked())
                 await self._ended(held)
                 return self._told(function, held)
-            wanted = await self._earlier(function, held, revision)
+            live = held.live.revision if held.live is not None else ""
+            wanted = await earlier(self._keeper, function, live, revision)
             await self._accept([wanted], RolloutPlan(strategy=ALL_AT_ONCE))
             return self._told(function, held)
 
@@ -175,7 +155,8 @@ class DeployService:
             self._held.pop(function, None)
             self._limits.forget(function)
             self._events.info("function.deleted", function=function)
-            await self._platform.remove(function, self._drain_s)
+            if held.live is not None:
+                await self._platform.remove(function, self._drain_s)
             await self._sweep()
 
     def scale(self, function: str, min_replicas: int | None = None, max_replicas: int | None = None) -> None:
@@ -218,6 +199,7 @@ class DeployService:
         """
         functions = await self._keeper.do(_everything)
         await self._limits.load()
+        await self._fits.load()
         served = self._served()
         for stored, revisions in functions:
             if stored.name in served:
@@ -234,6 +216,7 @@ class DeployService:
             if candidate is not None:
                 self._begin(held, candidate, stored.plan or RolloutPlan())
         await self._sweep()
+        self._fits.start()
         return sorted(self._held)
 
     async def close(self) -> None:
@@ -242,8 +225,12 @@ class DeployService:
         for task in (*tasks, *self._retiring):
             task.cancel()
         await asyncio.gather(*tasks, *self._retiring, return_exceptions=True)
+        await self._fits.close()
 
     # ---- within
+
+    def _live(self) -> dict[str, Revision]:
+        return {name: held.live for name, held in self._held.items() if held.live is not None}
 
     def _known(self, function: str) -> _Held:
         held = self._held.get(function)
@@ -300,7 +287,7 @@ class DeployService:
         return held.live is not None and held.live.revision == revision.revision
 
     def _revive(self, held: _Held, live: Revision) -> None:
-        self._platform.deploy([self._runnable(live)], is_proven=True)
+        self._platform.deploy([self._runnable(live)], is_proven=True, resumed=self._fits.of(live))
         service = self._platform.services[live.function]
         self._traffic.pin(service)
         self._traffic.direct(service)
@@ -336,7 +323,7 @@ class DeployService:
     async def _run(self, name: str, held: _Held, run: RolloutRun) -> None:
         try:
             await run.run()
-        except StateError as err:  # it cannot be remembered: what is remembered stays
+        except (StateError, DeploymentError) as err:  # it cannot be remembered: what is remembered stays
             self._events.error("rollout.unkept", function=name, revision=run.revision.revision, cause=str(err))
             if run.stable is not None:
                 self._traffic.direct(run.stable)
@@ -384,22 +371,6 @@ class DeployService:
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
 
-    async def _earlier(self, function: str, held: _Held, revision: str | None) -> Revision:
-        kept, rollouts = await self._keeper.do(lambda store: (store.revisions(function), store.rollouts(function, 100)))
-        by_name = {each.revision: each for each in kept}
-        if revision is not None:
-            found = [each for each in kept if each.revision.startswith(revision)]
-            if len(found) == 1:
-                return found[0]
-            known = ", ".join(sorted(by_name)) or "none"
-            which = "is not unique" if found else "is none"
-            raise DeploymentError(f"function {function!r}: revision {revision[:40]!r} {which} of {known}")
-        live = held.live.revision if held.live is not None else ""
-        for row in rollouts:  # the latest first: the one that the live revision took over from
-            if row.to_revision == live and row.outcome == RolloutState.LIVE.value and row.from_revision in by_name:
-                return by_name[row.from_revision]
-        raise DeploymentError(f"function {function!r}: there is no revision before {live or 'the first one'}")
-
     def _told(self, function: str, held: _Held) -> RolloutTold:
         if held.run is not None:
             return told_of(held.run)
@@ -408,7 +379,8 @@ class DeployService:
     async def _sweep(self) -> None:
         """Remove source trees that no revision refers to any more."""
         referenced = await self._keeper.do(lambda store: store.referenced_bundles())
-        await asyncio.to_thread(self._bundles.sweep, referenced)
+        running = {Path(service.manifest.root).name for service in self._platform.running.values()}
+        await self._intake.sweep(referenced | running)
 
 
 def _everything(store: StateStore) -> list[tuple[StoredFunction, list[Revision]]]:

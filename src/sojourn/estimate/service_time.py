@@ -66,6 +66,20 @@ class ServiceTimeFit(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("service times must be numbers >= 0")
 
 
+class Resumption(msgspec.Struct, frozen=True, kw_only=True):
+    """From where a model goes on: what another one had learnt, and when.
+
+    Args:
+        fit: What it had learnt.
+        now_s: When this one begins, in seconds on its own clock.
+        away_s: Seconds since `fit` was told, >= 0.
+    """
+
+    fit: ServiceTimeFit
+    now_s: float
+    away_s: float = 0.0
+
+
 class ServiceTimeModel:
     """Mean and quantiles of the time a batch takes, by batch size; learnt from completed batches.
 

@@ -59,7 +59,11 @@ class Insight:
             return None
         journal = service.journal
         head = JournalHead(
-            function=function, revision=service.revision, settings=service.manifest.settings, dropped=journal.dropped
+            function=function,
+            revision=service.revision,
+            settings=service.manifest.settings,
+            dropped=journal.dropped,
+            resumed=service.resumed,
         )
         return head, journal.tail(len(journal))
 

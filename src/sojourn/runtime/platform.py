@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from time import monotonic
+from types import MappingProxyType
 from typing import Final
 
 from msgspec import structs
@@ -27,6 +28,7 @@ from sojourn.domain.event import (
 from sojourn.domain.function import FunctionManifest, FunctionSettings
 from sojourn.domain.resources import Resources
 from sojourn.errors import ConfigurationError, DeploymentError, UnknownFunctionError
+from sojourn.estimate.service_time import Resumption
 from sojourn.runtime.alert_book import AlertBook
 from sojourn.runtime.controller_driver import ControllerDriver
 from sojourn.runtime.idleness import idle_by
@@ -111,12 +113,19 @@ class Platform:
 
     # ---- functions and revisions
 
-    def deploy(self, manifests: Iterable[FunctionManifest], *, is_proven: bool = False) -> None:
+    def deploy(
+        self,
+        manifests: Iterable[FunctionManifest],
+        *,
+        is_proven: bool = False,
+        resumed: Mapping[str, Resumption] = MappingProxyType({}),
+    ) -> None:
         """Serve these functions from now on, each the first and live revision of its name, and start their replicas.
 
         Args:
             manifests: The functions.
             is_proven: They have run before: those that need no replica get none until they are called.
+            resumed: Service times that are known of them, by name.
 
         Raises:
             ConfigurationError: A claim is more than there is, the minima of all do not fit together, or a name is taken.
@@ -129,7 +138,7 @@ class Platform:
         self._refuse_impossible({manifest.name: manifest.settings for manifest in manifests})
         edges_s = self._edges_s(manifests)
         for manifest in manifests:
-            service = self._service(manifest, edges_s)
+            service = self._service(manifest, edges_s, resumed.get(manifest.name))
             self.services[manifest.name] = service
             self.lineages.setdefault(manifest.name, Lineage()).begin(service)
         for manifest in manifests:
@@ -288,7 +297,9 @@ class Platform:
         """
         return self.revision(function, revision).meter.arm_counts()
 
-    def _service(self, manifest: FunctionManifest, edges_s: tuple[float, ...]) -> FunctionService:
+    def _service(
+        self, manifest: FunctionManifest, edges_s: tuple[float, ...], resumed: Resumption | None = None
+    ) -> FunctionService:
         """Make what serves a revision, known by its key from now on."""
         key = deployment_key(manifest.name, manifest.revision)
         meter = FunctionMeter(
@@ -300,7 +311,7 @@ class Platform:
             replica_seconds=partial(self.controller.replica_seconds, key),
         )
         service = FunctionService(
-            manifest, meter, self._bounds, Journal(self._journal_steps), self._driver, self.traces, self._clock
+            manifest, meter, self._bounds, Journal(self._journal_steps), self._driver, self.traces, self._clock, resumed
         )
         self._driver.scaling.deployed(manifest.settings, key)
         self.running[key] = service

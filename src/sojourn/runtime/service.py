@@ -23,6 +23,7 @@ from sojourn.domain.event import (
 )
 from sojourn.domain.function import FunctionManifest
 from sojourn.domain.request import Fault, Outcome
+from sojourn.estimate.service_time import Resumption, ServiceTimeModel
 from sojourn.policy.batching.catalogue import batching_policy
 from sojourn.runtime.accounts import Accounts
 from sojourn.runtime.faults import explain, retired_text
@@ -70,6 +71,7 @@ class FunctionService:
         owner: Told of what concerns replicas and objectives.
         traces: Where finished requests worth a look are kept; None keeps none.
         clock: Monotonic seconds.
+        resumed: Service times that are known already; None: all is to be learnt.
 
     Attributes:
         key: What the controller and its reports call it by: `name@revision`.
@@ -88,8 +90,10 @@ class FunctionService:
         owner: ServiceOwner,
         traces: TraceStore | None = None,
         clock: Callable[[], float] = monotonic,
+        resumed: Resumption | None = None,
     ) -> None:
         settings = manifest.settings
+        self.resumed = resumed
         self.manifest = manifest
         self.name = manifest.name
         self.revision = manifest.revision
@@ -102,7 +106,10 @@ class FunctionService:
         self.journal = journal
         self.links: dict[int, ReplicaLink] = {}
         policy = batching_policy(settings.batching)
-        self.dispatcher = Dispatcher(settings, policy, bounds, key=self.key)
+        model = None
+        if resumed is not None:
+            model = ServiceTimeModel.resumed(resumed.fit, settings.largest_batch, resumed.now_s, resumed.away_s)
+        self.dispatcher = Dispatcher(settings, policy, bounds, model, self.key)
         self._latency_s = settings.slo.latency_s if settings.slo else None
         self.on_idle: Callable[[], None] | None = None  # called when nothing is in flight any more
         self._owner = owner

@@ -11,6 +11,7 @@ from sojourn.core.dispatcher import Dispatcher
 from sojourn.domain.action import DispatchBatch
 from sojourn.domain.event import BatchCompleted, ClientGone, RequestAnnounced, RequestArrived
 from sojourn.errors import ConfigurationError
+from sojourn.estimate.service_time import ServiceTimeModel
 from sojourn.policy.batching.catalogue import batching_policy
 from sojourn.sim.arrival import Arrival
 from sojourn.sim.replica import ModelledService
@@ -53,7 +54,10 @@ def replay(journal: RecordedJournal, bounds: QueueBounds | None = None) -> Repla
             "step; record with a larger --journal-steps, or simulate with its traffic"
         )
     settings = journal.head.settings
-    dispatcher = Dispatcher(settings, batching_policy(settings.batching), bounds)
+    resumed, model = journal.head.resumed, None
+    if resumed is not None:
+        model = ServiceTimeModel.resumed(resumed.fit, settings.largest_batch, resumed.now_s, resumed.away_s)
+    dispatcher = Dispatcher(settings, batching_policy(settings.batching), bounds, model)
     for number, (at_s, event, recorded) in enumerate(journal.steps):
         found = dispatcher.step(event, at_s)
         if list(recorded) != found:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -105,6 +106,28 @@ class EventRing:
         for listener in self._listeners:
             listener()
         return kept
+
+    def recall(self, past: Sequence[tuple[float, str, str, str | None, dict[str, Any]]]) -> None:
+        """Put what happened before this run in front of all that is here, as far as there is room.
+
+        Args:
+            past: Seconds since the epoch, level, event, function and fields of each, oldest first.
+        """
+        room = self.capacity - len(self._events)
+        told = list(past)[-room:] if room > 0 else []
+        self._first_seq -= len(told)
+        for place, (at_s, level, event, function, fields) in reversed(list(enumerate(told))):
+            self._events.appendleft(
+                PlatformEvent(
+                    seq=self._first_seq + place,
+                    at=utc_text(at_s),
+                    level=level,
+                    event=event,
+                    function=function,
+                    fields=fields,
+                )
+            )
+            self._instants_s.appendleft(-math.inf)
 
     def since(self, seq: int, limit: int, function: str | None = None) -> EventPage:
         """The first `limit` events (>= 1) after number `seq`, of one function or (None) of all."""

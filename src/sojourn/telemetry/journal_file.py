@@ -12,6 +12,7 @@ from sojourn.domain.action import DispatcherAction
 from sojourn.domain.event import DispatcherEvent
 from sojourn.domain.function import FunctionSettings
 from sojourn.errors import ConfigurationError, SojournError
+from sojourn.estimate.service_time import Resumption
 from sojourn.telemetry.journal import Entry
 
 FORM: Final = 1
@@ -29,6 +30,7 @@ class JournalHead(msgspec.Struct, frozen=True, kw_only=True):
         revision: Of which revision.
         settings: The function's options then.
         dropped: Steps that had fallen out before the first one here; 0 if it begins with the function.
+        resumed: From where its service times went on; None if nothing was known at its beginning.
     """
 
     journal: int = FORM
@@ -36,6 +38,7 @@ class JournalHead(msgspec.Struct, frozen=True, kw_only=True):
     revision: str
     settings: FunctionSettings
     dropped: int = 0
+    resumed: Resumption | None = None
 
 
 class _Line(msgspec.Struct, frozen=True):

@@ -1,0 +1,79 @@
+"""Takes archives in: stored, imported, named; and sweeps away the source trees that nothing refers to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from time import time
+from typing import Final
+
+import msgspec
+
+from sojourn.bundle.store import BundleStore
+from sojourn.deploy.ports import Describe
+from sojourn.domain.deployment import Revision, deployed_as, revision_of
+from sojourn.domain.deployment_status import DeployAsked
+from sojourn.errors import DeploymentError
+
+_AT_ONCE: Final = 2
+_WAITING_MAX: Final = 8
+
+
+class Intake:
+    """Two archives at once, six more wait; a sweep waits for none and none is lost to one.
+
+    Args:
+        bundles: Where source trees are kept.
+        describe: Imports a target in a process of its own.
+    """
+
+    def __init__(self, bundles: BundleStore, describe: Describe) -> None:
+        self._bundles = bundles
+        self._describe = describe
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._taking = 0
+        self._no_sweep = asyncio.Event()
+        self._no_sweep.set()
+
+    @contextlib.asynccontextmanager
+    async def taken(self, upload: AsyncIterator[bytes], asked: DeployAsked) -> AsyncIterator[list[Revision]]:
+        """The revisions of an archive, for as long as it takes to write them down: until then its tree is not swept.
+
+        Raises:
+            DeploymentError: Too many wait, or one name was given for several functions.
+            BundleError: The archive is not taken.
+            TargetError: It cannot be imported, or declares nothing.
+            StateError: It cannot be stored.
+        """
+        if self._taking >= _WAITING_MAX:
+            raise DeploymentError(f"{self._taking} deploys are being taken in already; try again in a moment")
+        self._taking += 1
+        try:
+            async with self._turns:
+                await self._no_sweep.wait()
+                digest = await self._bundles.put(upload)
+                described = await self._describe(asked.target, self._bundles.path_of(digest))
+            yield [
+                Revision(
+                    function=manifest.name,
+                    revision=revision_of(digest, manifest, described.dependencies),
+                    bundle=digest,
+                    manifest=msgspec.structs.replace(manifest, root=""),
+                    dependencies=described.dependencies,
+                    created_at_s=time(),
+                )
+                for manifest in deployed_as(described.functions, asked.name or "")
+            ]
+        finally:
+            self._taking -= 1
+
+    async def sweep(self, referenced: set[str]) -> None:
+        """Remove trees that are not referred to; while an archive is taken in, nothing is: a later sweep will."""
+        if self._taking:
+            return
+        self._no_sweep.clear()
+        try:
+            await asyncio.to_thread(self._bundles.sweep, referenced)
+        finally:
+            self._no_sweep.set()
