@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 
 def test_what_it_writes_serves(sojourn, start, tmp_path):
@@ -60,3 +63,21 @@ def test_a_place_that_cannot_be_written_is_told(sojourn, tmp_path):
     done = sojourn("init", "file/below")
     assert done.returncode == 1
     assert b"cannot write" in done.stderr
+
+
+@pytest.mark.parametrize("template", ["minimal", "async", "sklearn", "torch"])
+def test_each_template_comes_with_a_test_that_passes(template, sojourn, tmp_path):
+    """What a newcomer gets works as it is, wherever what it needs is installed."""
+    for module in {"sklearn": ["sklearn"], "torch": ["torch"]}.get(template, []):
+        pytest.importorskip(module)
+    assert sojourn("init", "app", "--template", template).returncode == 0
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis", "test_app.py"],
+        cwd=tmp_path / "app",
+        env={**os.environ, "PYTHONPATH": "."},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
