@@ -21,7 +21,8 @@ def offered(words, **environment):
     done = subprocess.run(
         [SCRIPT], env={**os.environ, **asked, **environment}, capture_output=True, text=True, check=False
     )
-    return [line.partition(",")[2] for line in done.stdout.splitlines()]
+    assert done.returncode == 0, done.stderr
+    return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
