@@ -17,6 +17,7 @@ from sojourn.errors import ConfigurationError
 
 # Under this name a request's ASGI extensions hold the call by which a long answer says that it goes on.
 ANSWER_GOES_ON = "sojourn.answer_goes_on"
+_EARNS_BYTES = 2**20
 _REFUSAL = (
     b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\nconnection: close\r\ncache-control: no-store\r\n"
     b"content-length: %d\r\n\r\n%b"
@@ -93,6 +94,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
         self._is_in_head = True
+        self._is_whole = True  # there is no body whose rest is still to come
+        self._body_bytes = 0
         self._is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -121,6 +124,8 @@ class BoundedProtocol(HttpToolsProtocol):
             piece, data = data[:room], data[room:]
             if self._is_in_head:
                 self._head_bytes += len(piece)
+            elif not self._is_whole:
+                self._count_body(len(piece))
             super().data_received(piece)
             if self.transport.is_closing():
                 return
@@ -131,14 +136,15 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is whole; what follows is body."""
         self._is_in_head = False
-        self._head_bytes = 0
+        self._is_whole = False
+        self._head_bytes = self._body_bytes = 0
         self.scope["extensions"] = {ANSWER_GOES_ON: {"call": self._answer_goes_on}}
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """The request is whole; the time to take its answer begins."""
         super().on_message_complete()
-        self._is_in_head = True
+        self._is_in_head = self._is_whole = True
         if not self._is_idle:
             self.crowd.answers(self)
             self._time(self.crowd.bounds.answer_s, self.end)
@@ -153,6 +159,13 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._time(self.crowd.bounds.request_s, self._too_slow)
         else:
             self._time(self.crowd.bounds.answer_s, self.end)
+
+    def _count_body(self, received: int) -> None:
+        """Each mebibyte of a body earns the time of a request: a long upload is no slow client."""
+        before = self._body_bytes // _EARNS_BYTES
+        self._body_bytes += received
+        if self._body_bytes // _EARNS_BYTES > before:
+            self._time(self.crowd.bounds.request_s, self._too_slow)
 
     def _answer_goes_on(self) -> None:
         """Part of an answer is about to be sent: the client gets the full time for it."""

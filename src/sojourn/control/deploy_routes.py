@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from functools import wraps
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -12,6 +13,7 @@ from starlette.responses import Response
 
 from sojourn.control.answers import error_answer, json_answer, unknown_function
 from sojourn.control.asked import JsonBody, RawBody, Text
+from sojourn.control.connection import ANSWER_GOES_ON
 from sojourn.control.endpoint import Answered, Endpoint
 from sojourn.control.ports import Deployments, Overview
 from sojourn.domain.access import DEPLOY, READ
@@ -28,6 +30,7 @@ from sojourn.errors import (
 )
 
 ARCHIVE_BYTES_MAX: Final = 256 * 2**20
+_STILL_S: Final = 5.0
 TARGET = Text("target", "File or module inside the archive, such as app.py or pkg.module.")
 NAME = Text("name", "Another name for the archive's only function.")
 STRATEGY = Text("strategy", "How the new revision takes over: all-at-once or canary.")
@@ -79,6 +82,7 @@ _ANSWERS: Final[tuple[tuple[type[SojournError], int, str], ...]] = (
     (DeploymentError, 409, "deployment_conflict"),
     (StateError, 503, "state_unavailable"),
 )
+_T = TypeVar("_T")
 _Method = Callable[["DeployRoutes", Request], Awaitable[Response]]
 
 
@@ -149,7 +153,9 @@ class DeployRoutes:
             return error_answer(
                 request, 400, "target is missing: the file or module inside the archive, such as app.py"
             )
-        deployed = await self._deployments.deploy(ARCHIVE.of(request), asked)
+        upload = _Upload(ARCHIVE.of(request))
+        work = self._deployments.deploy(upload.parts(), asked)
+        deployed = await _waited_for(request, work, lambda: upload.is_whole)
         return json_answer(DeployedList(deployed), 201)
 
     @_told
@@ -180,8 +186,37 @@ class DeployRoutes:
     async def delete(self, request: Request) -> Response:
         """Take a function and its history away; requests that were taken in are finished."""
         name = request.path_params["name"]
-        await self._deployments.delete(name)
+        await _waited_for(request, self._deployments.delete(name))
         return json_answer(Deleted(name))
+
+
+class _Upload:
+    """An archive as it comes in, and whether all of it has."""
+
+    def __init__(self, parts: AsyncIterator[bytes]) -> None:
+        self._parts = parts
+        self.is_whole = False
+
+    async def parts(self) -> AsyncIterator[bytes]:
+        """Its pieces."""
+        async for part in self._parts:
+            yield part
+        self.is_whole = True
+
+
+async def _waited_for(
+    request: Request, work: Coroutine[Any, Any, _T], may_go_on: Callable[[], bool] = lambda: True
+) -> _T:
+    """What the work returns; meanwhile the connection is told that its answer is still to come.
+
+    A client that goes away does not end it: what was begun is brought to its end.
+    """
+    goes_on = request.scope.get("extensions", {}).get(ANSWER_GOES_ON, {}).get("call")
+    task = asyncio.create_task(work, name=request.url.path)
+    while not (await asyncio.wait({task}, timeout=_STILL_S))[0]:
+        if goes_on is not None and may_go_on():
+            goes_on()
+    return task.result()
 
 
 def _plan(request: Request) -> RolloutPlan:
