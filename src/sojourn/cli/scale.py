@@ -32,8 +32,8 @@ def scale(
     """Set how many replicas the function NAME has at least and at most.
 
     COUNT sets both, for a fixed number of replicas; 0 sets the least to none and leaves the most as it is.
-    Replicas that are too many finish what they have. It holds until the server ends; to keep it, write
-    min_replicas and max_replicas into the function's options.
+    Replicas that are too many finish what they have. Of a deployed function it holds until it is deleted, over rollouts and
+    restarts; of one that is served from a file until the server ends.
     """
     asked = _asked(count, min_replicas, max_replicas)
     state = admin_json(admin_url, f"/api/v1/functions/{quote(name, safe='')}/scale", method="PUT", content=asked)
