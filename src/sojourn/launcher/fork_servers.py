@@ -112,7 +112,7 @@ class ForkServers:
         """A revision is gone for good, as far as anybody knows: end its fork servers now, unless a replica uses them."""
         known = {*self._servers, *self._refusals, *self._deaths}
         for revision in known - set(self._users):
-            if revision[:3] == (manifest.revision, manifest.target, manifest.attribute):
+            if revision[:4] == (manifest.revision, manifest.root, manifest.target, manifest.attribute):
                 self._refusals.pop(revision, None)
                 self._deaths.pop(revision, None)
                 if (timer := self._idle_timers.get(revision)) is not None:
