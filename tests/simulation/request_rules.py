@@ -131,7 +131,8 @@ class RequestRules:
         reruns = count_since(books.reruns_s, short_s)
         assert reruns <= most, f"{reruns} reruns within nine seconds, {most} are allowed"
         sure = max(_BUDGET_SHARE * count_since(books.first_runs_s, short_s), least)
-        has_budget = count_since(books.reruns_s, long_s) + 1 <= sure
+        # Whoever was lost in this step may have been let in again before this one, and have left since.
+        has_budget = count_since(books.reruns_s, long_s) + settings.largest_batch <= sure
         for end in step.ends:
             if end.fault is Fault.REPLICA_LOST and self._books.function_of(end.request_id) == function:
                 has_time = now_s < self._books.patience_end_s(end.request_id, is_cold=False) - _HASTE_S

@@ -200,7 +200,9 @@ class Controller:
         self._settle_floors(deployment, now_s)
 
     def _settle_floors(self, deployment: Deployment, now_s: float) -> None:
-        for each in self._floors.settle(deployment.settings.name):
+        """Its function's floors anew; and where others had less than theirs, of what has come free."""
+        function = deployment.settings.name
+        for each in [*self._floors.settle(function), *self._floors.settle_short(function)]:
             self._agenda.put(each, now_s)
 
     def _demand_reported(self, event: DemandReported, now_s: float, actions: list[ControllerAction]) -> None:  # noqa: ARG002

@@ -52,6 +52,27 @@ class Floors:
             each.scaler.limit(floor, None)
         return revisions
 
+    def settle_short(self, function: str) -> list[Deployment]:
+        """Room may have come free: functions other than this one that have less than their floor get more of it.
+
+        In the order in which they were deployed; those whose floors changed.
+        """
+        short = [
+            each
+            for each in self._deployments.values()
+            if each.is_live
+            and not each.is_removed
+            and each.settings.name != function
+            and each.scaler.min_replicas < each.floor
+        ]
+        changed = []
+        for each in sorted(short, key=lambda each: each.number):
+            before = each.scaler.min_replicas
+            self.settle(each.settings.name)
+            if each.scaler.min_replicas != before:
+                changed.append(each)
+        return changed
+
     def promote(self, promoted: Deployment) -> None:
         """The function's name means this deployment from now on; what it meant before is leaving."""
         for each in self._deployments.values():

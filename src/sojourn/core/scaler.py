@@ -57,7 +57,8 @@ class Scaler:
         is_proven: bool = False,
     ) -> None:
         self.min_replicas = settings.floor_replicas
-        self.max_replicas = settings.max_replicas if settings.max_replicas is not None else most
+        self._ceiling = settings.max_replicas if settings.max_replicas is not None else most
+        self.max_replicas = self._ceiling  # or the floor, if that is higher
         self._most = most
         self.first_wish = PROVEN_WISH if is_proven else FIRST_WISH
         self._settings = settings
@@ -104,12 +105,12 @@ class Scaler:
             self._idle_since_s = self._kept_since_s = now_s
 
     def limit(self, min_replicas: int | None, max_replicas: int | None) -> None:
-        """Set the floor or the ceiling anew."""
+        """Set the floor or the ceiling anew; a ceiling is never below the floor, for as long as that is so high."""
         if min_replicas is not None:
             self.min_replicas = min_replicas
         if max_replicas is not None:
-            self.max_replicas = max_replicas
-        self.max_replicas = max(self.max_replicas, self.min_replicas, 1)
+            self._ceiling = max_replicas
+        self.max_replicas = max(self._ceiling, self.min_replicas, 1)
 
     # What it answers.
 

@@ -45,7 +45,7 @@ def encoded(*results, kinds=b"", positions=None):
         ({"deep": ({"er": [None, math.nan]},)}, "NaN at `$.deep[0].er[1]`"),
         ([10**30, math.nan], "NaN at `$[1]`"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 @pytest.mark.parametrize("kinds", [b"", MSGPACK + bytes(2)], ids=["all JSON", "mixed"])
 def test_a_number_that_json_cannot_carry_fails_its_item(result, found, kinds):
