@@ -22,7 +22,7 @@ from sojourn.domain.deployment import ALL_AT_ONCE, Revision, RolloutPlan
 from sojourn.domain.deployment_status import DeployAsked, Deployed, RevisionTold, RolloutTold
 from sojourn.domain.function import FunctionManifest
 from sojourn.domain.rollout import FunctionDeleted, PromoteAsked, RollbackAsked, RolloutState, Superseded
-from sojourn.errors import DeploymentError, StateError, UnknownFunctionError
+from sojourn.errors import ConfigurationError, DeploymentError, SojournError, UnknownFunctionError
 from sojourn.runtime.platform import Platform
 from sojourn.state.keeper import StateKeeper
 from sojourn.state.record import StoredFunction
@@ -148,14 +148,15 @@ class DeployService:
         async with self._changing:
             held = self._known(function)
             await self._keeper.do(lambda store: store.delete_function(function))
+            self._held.pop(function, None)  # a rollout that ends now has nothing to remember
+            self._limits.forget(function)
             self._traffic.remove(function)
             if held.run is not None:
                 held.run.happened(FunctionDeleted())
                 await self._ended(held)
-            self._held.pop(function, None)
-            self._limits.forget(function)
+                self._traffic.remove(function)  # it has given the traffic back
             self._events.info("function.deleted", function=function)
-            if held.live is not None:
+            if function in self._platform.services:
                 await self._platform.remove(function, self._drain_s)
             await self._sweep()
 
@@ -211,10 +212,13 @@ class DeployService:
             own = {each.revision: each for each in revisions}
             live = own.get(stored.live or "")
             if live is not None:
-                self._revive(held, live)
+                self._revive_or_tell(held, live)
             candidate = own.get(stored.candidate or "")
             if candidate is not None:
-                self._begin(held, candidate, stored.plan or RolloutPlan())
+                try:
+                    self._begin(held, candidate, stored.plan or RolloutPlan())
+                except (ConfigurationError, DeploymentError) as err:
+                    await self._give_up(held, candidate, str(err))
         await self._sweep()
         self._fits.start()
         return sorted(self._held)
@@ -252,6 +256,8 @@ class DeployService:
     async def _accept(self, revisions: Sequence[Revision], plan: RolloutPlan) -> list[Deployed]:
         """Keep what was asked for, then begin; a rollout that is under way makes room."""
         for revision in revisions:
+            self._runnable(revision)  # what cannot even begin is not kept
+        for revision in revisions:
             held = self._held.get(revision.function)
             if held is not None and held.run is not None and held.run.revision.revision != revision.revision:
                 held.run.happened(Superseded(revision.revision))
@@ -270,12 +276,20 @@ class DeployService:
         created = await self._keeper.do(keep)
         for revision in revisions:
             held = self._held.setdefault(revision.function, _Held())
+            if held.live is not None and held.run is None and revision.function not in self._platform.services:
+                self._revive_again(held, revision)
             if not self._is_settled(revision):
                 self._begin(held, revision, plan)
         return [
             Deployed(function=revision.function, revision=revision.revision, created=is_new)
             for revision, is_new in zip(revisions, created, strict=True)
         ]
+
+    def _revive_again(self, held: _Held, revision: Revision) -> None:
+        """Serve a live revision that could not be served when this server started, if it is deployed once more."""
+        if held.live is not None and held.live.revision == revision.revision:
+            self._revive(held, held.live)
+            held.told = None
 
     def _is_settled(self, revision: Revision) -> bool:
         """Whether it is live and stays so, or is on its way already."""
@@ -285,6 +299,26 @@ class DeployService:
         if held.run is not None:
             return held.run.revision.revision == revision.revision
         return held.live is not None and held.live.revision == revision.revision
+
+    def _revive_or_tell(self, held: _Held, live: Revision) -> None:
+        """Serve what was live before this server; if that cannot be, the others are served all the same."""
+        try:
+            self._revive(held, live)
+        except (ConfigurationError, DeploymentError) as err:
+            held.live = live  # it is, and is served as soon as it is deployed again
+            failed = RolloutState.FAILED.value
+            held.told = RolloutTold(function=live.function, state=failed, revision=live.revision, cause=str(err))
+            remedy = "deploy it again, or delete it; the other functions are served"
+            self._events.error(
+                "function.not_restored", function=live.function, revision=live.revision, cause=str(err), remedy=remedy
+            )
+
+    async def _give_up(self, held: _Held, candidate: Revision, cause: str) -> None:
+        """End a rollout of an earlier server that cannot even begin here."""
+        name, failed = candidate.function, RolloutState.FAILED.value
+        self._events.error("rollout.rejected", function=name, revision=candidate.revision, cause=cause)
+        held.told = RolloutTold(function=name, state=failed, revision=candidate.revision, cause=cause)
+        await self._keeper.do(lambda store: store.abandon_candidate(name, time(), failed, {"cause": cause}))
 
     def _revive(self, held: _Held, live: Revision) -> None:
         self._platform.deploy([self._runnable(live)], is_proven=True, resumed=self._fits.of(live))
@@ -323,12 +357,11 @@ class DeployService:
     async def _run(self, name: str, held: _Held, run: RolloutRun) -> None:
         try:
             await run.run()
-        except (StateError, DeploymentError) as err:  # it cannot be remembered: what is remembered stays
+        except SojournError as err:  # it cannot be remembered: what is remembered stays
             self._events.error("rollout.unkept", function=name, revision=run.revision.revision, cause=str(err))
-            if run.stable is not None:
+            if run.stable is not None and name in self._held:
                 self._traffic.direct(run.stable)
             if run.service is not None:
-                self._traffic.remove(name, run.revision.revision)
                 self._retire(name, run.revision.revision)
         finally:
             held.told = self._told(name, held)
@@ -346,7 +379,7 @@ class DeployService:
         name, revision = run.name, run.revision
         outcome = RolloutState.LIVE.value
         await self._keeper.do(lambda store: store.promote(name, revision.revision, time(), outcome, evidence_of(run)))
-        held = self._held[name]
+        held = self._known(name)  # unless it was deleted meanwhile
         before, held.live = held.live, revision
         if before is not None:
             self._retire(name, before.revision)
@@ -361,7 +394,8 @@ class DeployService:
             await self._keeper.do(lambda store: store.abandon_candidate(name, time(), outcome, evidence))
 
     def _retire(self, name: str, revision: str) -> None:
-        """Let a revision without traffic end what it has, in the background."""
+        """Let a revision without traffic end what it has, in the background; calls pinned to it end now."""
+        self._traffic.remove(name, revision)
 
         async def retire() -> None:
             await asyncio.sleep(0)  # routes are switched in this turn of the loop
