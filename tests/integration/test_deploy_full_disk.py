@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from deploying import APP, deployed, sojourn, write_app
-from server import Server
+from server import Server, wait_until
 
 
 @pytest.fixture
@@ -39,4 +40,25 @@ def test_a_full_disk_refuses_a_deploy_and_nothing_else(small_disk, tmp_path):
         assert "disk" in str(refused.exception) or "space" in str(refused.exception)
         assert server.call("version", 1).body == "one"
         assert deployed(server, write_app(tmp_path / "two", APP.format(answer="two")))["state"] == "live"
+        assert server.call("version", 1).body == "two"
+
+
+def test_a_promotion_that_cannot_be_kept_ends_and_says_so(small_disk, tmp_path):
+    """The disk fills while a canary runs: the rollout is over, told as failed with the reason, and the old one serves."""
+    with Server(tmp_path, None, "--state-dir", str(small_disk / "state"), "--replica-log-files", "0") as server:
+        deployed(server, write_app(tmp_path / "one", APP.format(answer="one")))
+        two = write_app(tmp_path / "two", APP.format(answer="two"))
+        sojourn(server, "deploy", str(two), "--strategy", "canary", "--shares", "0.5", "--step", "60s", "--no-wait")
+        rollout = "/api/v1/functions/version/rollout"
+        wait_until(lambda: server.ask(rollout).body["state"] == "shifting", "a canary")
+        with (small_disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+            while filler.write(b"x" * 4096):
+                pass
+        sojourn(server, "rollout", "version", "--promote")
+        told = server.ask(rollout).body
+        assert told["state"] == "failed"
+        assert "cannot be kept" in told["cause"]
+        assert server.call("version", 1).body == "one"
+        (small_disk / "filler").unlink()
+        assert deployed(server, two)["state"] == "live"
         assert server.call("version", 1).body == "two"

@@ -17,7 +17,7 @@ from sojourn.deploy.limits import KeptLimits
 from sojourn.deploy.past import earlier
 from sojourn.deploy.ports import Describe, Traffic
 from sojourn.deploy.run import RolloutRun
-from sojourn.deploy.told import evidence_of, history_of, told_at_rest, told_of
+from sojourn.deploy.told import evidence_of, history_of, told_at_rest, told_of, unkept_told_of
 from sojourn.domain.deployment import ALL_AT_ONCE, Revision, RolloutPlan
 from sojourn.domain.deployment_status import DeployAsked, Deployed, RevisionTold, RolloutTold
 from sojourn.domain.function import FunctionManifest
@@ -363,8 +363,10 @@ class DeployService:
                 self._traffic.direct(run.stable)
             if run.service is not None:
                 self._retire(name, run.revision.revision)
+            held.told = unkept_told_of(run, str(err))
+        else:
+            held.told = told_of(run)
         finally:
-            held.told = self._told(name, held)
             held.run = held.task = None
 
     async def _ended(self, held: _Held) -> None:

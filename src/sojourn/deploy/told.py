@@ -32,6 +32,15 @@ def told_of(run: RolloutRun) -> RolloutTold:
     )
 
 
+def unkept_told_of(run: RolloutRun, why_not: str) -> RolloutTold:
+    """How a rollout ended whose end cannot be remembered: the revision before has the traffic, and the next server begins anew."""
+    told = told_of(run)
+    cause = f"{told.cause}; it cannot be kept: {why_not}" if told.cause else f"it cannot be kept: {why_not}"
+    is_over = told.state in {RolloutState.ROLLED_BACK.value, RolloutState.FAILED.value}
+    state = told.state if is_over else RolloutState.FAILED.value
+    return msgspec.structs.replace(told, state=state, share=0.0, cause=cause)
+
+
 def told_at_rest(function: str, live: Revision | None) -> RolloutTold:
     """How a function stands whose revisions nobody has changed since the server started."""
     return RolloutTold(
