@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from deploying import APP, deployed, sojourn, write_app
+from deploying import APP, deployed, sojourn, sojourn_process, write_app
 from server import Server, wait_until
 
 OTHER = """
@@ -96,3 +100,30 @@ def test_a_revision_that_was_replaced_is_not_reached_by_its_name_any_more(tmp_pa
         assert sojourn(server, "rollback", "version").exit_code == 0
         wait_until(lambda: server.call("version", 1).body == "one", "the first one answers")
         assert server.call(f"version@{first}", 1).body == "one"
+
+
+def test_an_upload_that_breaks_off_is_no_error_of_the_server(tmp_path):
+    """Its client is gone; nothing is left of it, and the log tells no failure."""
+    with Server(tmp_path, None) as server:
+        head = (
+            b"POST /api/v1/deployments?target=app.py HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/gzip\r\n"
+        )
+        with socket.create_connection((server.admin.hostname, server.admin.port)) as client:
+            client.sendall(head + b"content-length: 1000\r\n\r\nbegun")
+            time.sleep(0.2)
+        assert deployed(server, write_app(tmp_path / "one", APP.format(answer="one")))["state"] == "live"
+    assert '"admin.failed"' not in (tmp_path / "server.log").read_text()
+
+
+def test_a_server_that_is_stopped_during_an_import_says_so(tmp_path):
+    """The client hears that the server stops, not of an internal error; no task fails unseen."""
+    with Server(tmp_path, None) as server:
+        tree = write_app(tmp_path / "slow", "import time; time.sleep(50)\n" + APP.format(answer="one"))
+        with ThreadPoolExecutor(1) as pool:
+            deploying = pool.submit(sojourn_process, server, "deploy", str(tree))
+            time.sleep(2.0)
+            server.process.send_signal(signal.SIGTERM)
+            assert server.process.wait(60) == 0
+            assert "the server is stopping" in deploying.result().stderr
+        server.stopped_by_test = True
+    assert "Traceback" not in (tmp_path / "server.log").read_text()

@@ -8,7 +8,7 @@ from functools import wraps
 from typing import Any, Final, TypeVar
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from sojourn.control.answers import error_answer, json_answer, unknown_function
@@ -93,6 +93,8 @@ def _told(method: _Method) -> _Method:
     async def answer(self: DeployRoutes, request: Request) -> Response:
         try:
             return await method(self, request)
+        except ClientDisconnect:  # nobody reads this
+            return error_answer(request, 400, "the connection ended before the archive did; send it again")
         except UnknownFunctionError:
             return unknown_function(request, request.path_params["name"], self._overview)
         except SojournError as err:
@@ -213,9 +215,14 @@ async def _waited_for(
     """
     goes_on = request.scope.get("extensions", {}).get(ANSWER_GOES_ON, {}).get("call")
     task = asyncio.create_task(work, name=request.url.path)
-    while not (await asyncio.wait({task}, timeout=_STILL_S))[0]:
-        if goes_on is not None and may_go_on():
-            goes_on()
+    try:
+        while not (await asyncio.wait({task}, timeout=_STILL_S))[0]:
+            if goes_on is not None and may_go_on():
+                goes_on()
+    except asyncio.CancelledError:  # the server stops, and waits for no answer any more
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise StateError("the server is stopping: look once it is back whether this was done") from None
     return task.result()
 
 
