@@ -19,6 +19,7 @@ from sojourn.domain.rollout import (
     CountsSeen,
     Fail,
     Promote,
+    ReplicaFailed,
     RollBack,
     RolloutAction,
     RolloutBegan,
@@ -85,6 +86,7 @@ class RolloutRun:
         self._reserved = 1
         self._stable_most = 0  # replicas it had at once since this began
         self._stable_before = ArmCounts()  # when traffic was shared first
+        self._failures = [0, 0]  # replicas that failed and were told, of the stable revision and of this one
         self._told: asyncio.Queue[RolloutEvent] = asyncio.Queue(16)
 
     @property
@@ -147,8 +149,7 @@ class RolloutRun:
             asked.cancel()
         if is_warming or self.stable is None:
             return RolloutTick()
-        stable, candidate = self._counts()
-        return CountsSeen(_since(self._stable_before, stable), candidate)
+        return self._failed_replica() or self._counts_seen()
 
     def _wait_s(self, warm: asyncio.Task[str]) -> float:
         """Until when nothing need be looked at: replicas that are on their way are looked for often."""
@@ -192,6 +193,21 @@ class RolloutRun:
         granted = min(self._reserved, self._platform.floor(self.name, self.revision.revision))
         return ready >= max(granted, 1)
 
+    def _counts_seen(self) -> CountsSeen:
+        stable, candidate = self._counts()
+        return CountsSeen(_since(self._stable_before, stable), candidate)
+
+    def _failed_replica(self) -> ReplicaFailed | None:
+        """One that has failed since traffic is shared and was not told yet."""
+        assert self.stable is not None, "there is a revision to compare with"
+        assert self.service is not None, "it was launched"
+        arms = (self.stable, self.service)
+        for arm, service in enumerate(arms):
+            if service.failures > self._failures[arm]:
+                self._failures[arm] += 1
+                return ReplicaFailed(is_candidate=service is self.service, cause=service.last_cause)
+        return None
+
     def _counts(self) -> tuple[ArmCounts, ArmCounts]:
         """What both revisions have counted since they were launched."""
         assert self.stable is not None, "there is a revision to compare with"
@@ -214,6 +230,7 @@ class RolloutRun:
                 assert self.service is not None, "it is warm"
                 if self.status.step <= 1 and self.stable is not None:
                     self._stable_before = self._counts()[0]
+                    self._failures = [self.stable.failures, self.service.failures]
                 if self.stable is not None and 0.0 < share < 1.0:
                     self._traffic.split(name, self.stable, self.service, share)
                 elif self.stable is not None and share <= 0.0:

@@ -255,6 +255,8 @@ class Replicas:
         is_planned = replica.is_unwanted and not replica.cause
         if not is_planned:
             service.last_failed = number
+            service.failures += 1
+            service.last_cause = cause
         if not self._is_closing:
             tell = self._events.info if is_planned else self._events.warning
             tell("replica.exited", function=service.name, replica=number, cause=cause)

@@ -79,6 +79,7 @@ class FunctionService:
         is_closed: Whether it takes nothing any more.
         has_been_ready: Whether a replica has been ready since it was launched.
         last_failed: The number of its last replica that did not end as planned; 0 if there was none.
+        failures: How many have not; `last_cause` is why the last one did not.
     """
 
     def __init__(
@@ -102,6 +103,8 @@ class FunctionService:
         self.is_closed = False
         self.has_been_ready = False
         self.last_failed = 0
+        self.failures = 0
+        self.last_cause = ""
         self.meter = meter
         self.journal = journal
         self.links: dict[int, ReplicaLink] = {}
