@@ -27,8 +27,12 @@ CHROMIUM := .tools/chromium/.tried
 $(CHROMIUM): scripts/install_chromium.sh
 	@bash scripts/install_chromium.sh
 
+# Tests that do not mind another one beside them; the others have real servers under real load.
+APART := tests/unit tests/property tests/scenario tests/theory tests/drivers
+
 test: $(READY) $(PROMETHEUS) $(CHROMIUM) ## Run the tests
-	@$(BIN)/pytest -m "not slow"
+	@$(BIN)/pytest -m "not slow" -n 2 --dist loadfile $(APART)
+	@$(BIN)/pytest -m "not slow" $(addprefix --ignore=,$(APART))
 
 test-slow: $(READY) $(PROMETHEUS) $(CHROMIUM) ## Run the tests that `make test` leaves out
 	@$(BIN)/pytest -m slow
