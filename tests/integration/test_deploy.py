@@ -147,3 +147,17 @@ def test_where_only_one_fits_the_new_revision_takes_over_cold(tmp_path):
             assert deployed(server, tmp_path / "two")["state"] == "live"
             probes.wait_body("two")
         assert set(probes.statuses) == {200}, probes.statuses
+
+
+def test_more_functions_than_cores_make_way_for_one_another(tmp_path):
+    """Four in one tree, two cores: each warms up, is live, and gives its idle replica's place to the next."""
+    names = ("one", "two", "three", "four")
+    source = "import sojourn\n" + "".join(
+        f"\n\n@sojourn.function\ndef {name}(items: list[int]) -> list[str]:\n    return ['{name}'] * len(items)\n"
+        for name in names
+    )
+    with Server(tmp_path, None, "--cpus", "2") as server:
+        done = sojourn(server, "deploy", str(write_app(tmp_path / "many", source)), "--json", "--timeout", "30s")
+        states = {told["function"]: told["state"] for told in json.loads(done.stdout)["rollouts"]}
+        assert states == dict.fromkeys(names, "live")
+        assert [server.call(name, 1).body for name in names] == list(names)

@@ -13,7 +13,7 @@ import click
 
 from sojourn.cli.http_call import call, check_admin
 from sojourn.cli.options import admin_url_option, duration, json_option
-from sojourn.cli.rollout_view import LIVE, show, watched
+from sojourn.cli.rollout_view import LIVE, show, told_of_timeout, watched
 from sojourn.domain.deployment import ALL_AT_ONCE, CANARY, RolloutPlan
 from sojourn.errors import ConfigurationError
 
@@ -72,7 +72,7 @@ def deploy(
     the server runs. The new revision warms up first; then it takes the traffic at once, or share by share (canary), and a
     canary that does worse than the revision before is rolled back by itself.
 
-    Exit codes: 0 live, 1 it failed or was rolled back, 2 wrong usage.
+    Exit codes: 0 live, 1 it failed, was rolled back or has not ended within --timeout, 2 wrong usage.
     """
     given: dict[str, Any] = {"shares": shares, "step_s": step_s}
     try:
@@ -93,11 +93,19 @@ def deploy(
             ended.append(watched(admin_url, one["function"], one["revision"], within_s, is_quiet=as_json))
     if as_json:
         click.echo(json.dumps({"functions": deployed, "rollouts": ended}, indent=2))
-    for told in ended if not as_json else ():
-        show(told)
-    if wait and not as_json:
-        click.echo(f"after {time.monotonic() - began_at_s:.1f} s")
+    _report(ended, within_s, time.monotonic() - began_at_s, is_quiet=as_json)
     return 0 if all(told["state"] == LIVE for told in ended) else 1
+
+
+def _report(ended: list[dict[str, Any]], within_s: float, took_s: float, *, is_quiet: bool) -> None:
+    """Say how each rollout ended, or that it has not."""
+    for told in ended:
+        if not is_quiet:
+            show(told)
+        if (late := told_of_timeout(told, within_s)) is not None:
+            click.echo(late, err=True)
+    if ended and not is_quiet:
+        click.echo(f"after {took_s:.1f} s")
 
 
 def _sent(path: str, name: str | None, plan: RolloutPlan, admin_url: str, *, is_quiet: bool) -> list[dict[str, Any]]:

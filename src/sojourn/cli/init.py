@@ -86,5 +86,6 @@ def _files(name: str) -> dict[str, str]:
         "app.py": (root / name / "app.py.txt").read_text(encoding="utf-8"),
         "test_app.py": (root / name / "test_app.py.txt").read_text(encoding="utf-8"),
         "README.md": readme.format(title=told.title, function=told.function, item=told.item, slo=told.slo),
+        "pytest.ini": "[pytest]\npythonpath = .\n",
         ".sojournignore": (root / "sojournignore.txt").read_text(encoding="utf-8"),
     }

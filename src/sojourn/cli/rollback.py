@@ -12,7 +12,7 @@ import click
 from sojourn.cli.completion import function_names
 from sojourn.cli.http_call import admin_json
 from sojourn.cli.options import admin_url_option, duration, json_option
-from sojourn.cli.rollout_view import LIVE, show, watched
+from sojourn.cli.rollout_view import FAILED, LIVE, ROLLED_BACK, show, watched
 
 
 @click.command()
@@ -41,4 +41,6 @@ def rollback(name: str, revision: str | None, *, wait: bool, timeout_s: float, a
     else:
         show(told)
         click.echo(f"after {time.monotonic() - began_at_s:.1f} s")
-    return 0 if told["state"] == LIVE or not wait else 1
+    # Without a revision, the end of what was under way is all that was asked for.
+    wanted = {LIVE} if revision is not None else {LIVE, ROLLED_BACK, FAILED}
+    return 0 if told["state"] in wanted or not wait else 1

@@ -54,7 +54,7 @@ def step_line(told: dict[str, Any]) -> str:
     if state == "shifting":
         return f"{label}: has {told['share']:.0%} of the traffic"
     if state == LIVE:
-        return f"{label}: live"
+        return f"{label}: live" + (f" ({told['why']})" if told.get("why") else "")
     told_cause = f": {told['cause']}" if told["cause"] else ""
     return f"{label}: {'rolled back' if state == ROLLED_BACK else 'failed'}{told_cause}"
 
@@ -66,5 +66,16 @@ def show(told: dict[str, Any]) -> None:
         click.echo(
             f"  before: {told['before']}" + (" (has the traffic)" if told["state"] in {ROLLED_BACK, FAILED} else "")
         )
-    for name, value in (told.get("evidence") or {}).items():
-        click.echo(f"  {name}: {value}")
+    evidence = told.get("evidence") or {}
+    if evidence and evidence["evidence"] not in told["cause"]:
+        click.echo(f"  evidence: {evidence['evidence']} (p {evidence['p_value']:.2g})")
+
+
+def told_of_timeout(told: dict[str, Any], within_s: float) -> str | None:
+    """What to say of a rollout that had not ended when the wait was over; None if it had."""
+    if told["state"] in _ENDED:
+        return None
+    return (
+        f"{told['function']}@{told['revision']} has not ended within {within_s:g} s and goes on; "
+        f"`sojourn rollout {told['function']} --wait` waits for it"
+    )

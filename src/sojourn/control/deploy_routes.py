@@ -127,8 +127,8 @@ class DeployRoutes:
                 (TARGET, NAME, STRATEGY, SHARES, STEP_S), ARCHIVE,
                 {422: "It cannot be imported: the message names the line, or the package that is missing.", **_CONFLICT, **_NOT_KEPT},
             ),
-            Endpoint("GET", f"{of_function}/revisions", self.revisions, READ, "deployments", Answered(RevisionList), errors=_CONFLICT),
-            Endpoint("GET", f"{of_function}/rollout", self.rollout, READ, "deployments", Answered(RolloutTold), errors=_CONFLICT),
+            Endpoint("GET", f"{of_function}/revisions", self.revisions, READ, "deployments", Answered(RevisionList), errors=_CONFLICT, also=(DEPLOY,)),
+            Endpoint("GET", f"{of_function}/rollout", self.rollout, READ, "deployments", Answered(RolloutTold), errors=_CONFLICT, also=(DEPLOY,)),
             Endpoint(
                 "PUT", f"{of_function}/rollout", self.promote, DEPLOY, "deployments", Answered(RolloutTold),
                 body=PROMOTE, errors=_CONFLICT,

@@ -67,6 +67,7 @@ class Endpoint(msgspec.Struct, frozen=True):
         answer: What it answers.
         query: Its query parameters.
         body: Its body, if it takes one.
+        also: Other scopes that allow it, too.
         errors: Errors of its own by status, with when they come; those every route of its kind has need not be told.
 
     Raises:
@@ -82,6 +83,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     query: tuple[QueryParameter, ...] = ()
     body: RequestBody | None = None
     errors: dict[int, str] = {}
+    also: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         faults = [
@@ -104,11 +106,11 @@ class Endpoint(msgspec.Struct, frozen=True):
     def refusal(self, request: Request) -> Response | None:
         """What a key without the scope is answered: as if there were no such function, or else that it may not."""
         holder: KeyRecord | None = request.scope["state"].get("holder")
-        if self.scope == OPEN or (holder is not None and holder.allows(self.scope)):
+        if self.scope == OPEN or (holder is not None and any(map(holder.allows, (self.scope, *self.also)))):
             return None
         if self.is_of_function:
             return function_hidden(request, request.path_params["name"])
-        message = f"this key has no scope for {request.method} {self.path}; it needs {self.scope}, or admin"
+        message = f"this key has no scope for {request.method} {self.path}; it needs {' or '.join(dict.fromkeys((self.scope, ADMIN)))}"
         return error_answer(request, 403, message, "scope_missing")
 
 

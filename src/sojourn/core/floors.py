@@ -60,10 +60,9 @@ class Floors:
         short = [
             each
             for each in self._deployments.values()
-            if each.is_live
-            and not each.is_removed
+            if not each.is_removed
             and each.settings.name != function
-            and each.scaler.min_replicas < each.floor
+            and each.scaler.min_replicas < max(each.floor if each.is_live else 0, each.reserved)
         ]
         changed = []
         for each in sorted(short, key=lambda each: each.number):

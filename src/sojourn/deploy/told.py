@@ -29,6 +29,7 @@ def told_of(run: RolloutRun) -> RolloutTold:
         cause=status.cause,
         evidence=evidence_of(run),
         began_at=instant(run.began_at_s),
+        why=status.why,
     )
 
 

@@ -50,6 +50,7 @@ class RolloutTold(msgspec.Struct, frozen=True, kw_only=True):
         cause: Why it failed or was rolled back; empty otherwise.
         evidence: Numbers behind that, if there are any.
         began_at: When, as text of ISO 8601.
+        why: What was done last, and why.
     """
 
     function: str
@@ -61,6 +62,7 @@ class RolloutTold(msgspec.Struct, frozen=True, kw_only=True):
     cause: str = ""
     evidence: dict[str, Any] | None = None
     began_at: str = ""
+    why: str = ""
 
 
 class RevisionTold(msgspec.Struct, frozen=True, kw_only=True):
