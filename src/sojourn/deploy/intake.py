@@ -21,7 +21,7 @@ _WAITING_MAX: Final = 8
 
 
 class Intake:
-    """Two archives at once, six more wait; a sweep waits for none and none is lost to one.
+    """Eight archives come in at once, two are unpacked and imported; a sweep waits for none and none is lost to one.
 
     Args:
         bundles: Where source trees are kept.
@@ -50,10 +50,14 @@ class Intake:
             raise DeploymentError(f"{self._taking} deploys are being taken in already; try again in a moment")
         self._taking += 1
         try:
-            async with self._turns:
-                await self._no_sweep.wait()
-                digest = await self._bundles.put(upload)
-                described = await self._describe(asked.target, self._bundles.path_of(digest))
+            archive = await self._bundles.receive(upload)  # a slow client takes nobody's turn
+            try:
+                async with self._turns:
+                    await self._no_sweep.wait()
+                    digest = await asyncio.to_thread(self._bundles.add, archive)
+                    described = await self._describe(asked.target, self._bundles.path_of(digest))
+            finally:
+                self._bundles.drop(archive)
             yield [
                 Revision(
                     function=manifest.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from time import time
@@ -22,7 +23,7 @@ from sojourn.domain.deployment import ALL_AT_ONCE, Revision, RolloutPlan
 from sojourn.domain.deployment_status import DeployAsked, Deployed, RevisionTold, RolloutTold
 from sojourn.domain.function import FunctionManifest
 from sojourn.domain.rollout import FunctionDeleted, PromoteAsked, RollbackAsked, RolloutState, Superseded
-from sojourn.errors import ConfigurationError, DeploymentError, SojournError, UnknownFunctionError
+from sojourn.errors import ConfigurationError, DeploymentError, SojournError, StateError, UnknownFunctionError
 from sojourn.runtime.platform import Platform
 from sojourn.state.keeper import StateKeeper
 from sojourn.state.record import StoredFunction
@@ -156,9 +157,13 @@ class DeployService:
                 await self._ended(held)
                 self._traffic.remove(function)  # it has given the traffic back
             self._events.info("function.deleted", function=function)
+            ending: asyncio.Task[bool] | None = None
             if function in self._platform.services:
-                await self._platform.remove(function, self._drain_s)
-            await self._sweep()
+                ending = asyncio.create_task(self._platform.remove(function, self._drain_s), name=f"remove {function}")
+                await asyncio.sleep(0)  # its name is free when the next change comes
+        if ending is not None:  # what it has may take long: other changes do not wait for that
+            await ending
+        await self._sweep()
 
     def scale(self, function: str, min_replicas: int | None = None, max_replicas: int | None = None) -> None:
         """Change the limits of a function's replicas; of a deployed one they are kept, over rollouts and restarts.
@@ -402,6 +407,8 @@ class DeployService:
         async def retire() -> None:
             await asyncio.sleep(0)  # routes are switched in this turn of the loop
             await self._platform.retire(name, revision, self._drain_s)
+            with contextlib.suppress(StateError):  # told by the keeper; the next sweep will do
+                await self._sweep()
 
         task = asyncio.create_task(retire(), name=f"retire {name}@{revision}")
         self._retiring.add(task)

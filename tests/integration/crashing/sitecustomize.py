@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 STEPS = {
-    "put": ("sojourn.bundle.store", "BundleStore", "put"),
+    "receive": ("sojourn.bundle.store", "BundleStore", "receive"),
     "add": ("sojourn.bundle.store", "BundleStore", "add"),
     "put_revision": ("sojourn.state.store", "StateStore", "put_revision"),
     "set_candidate": ("sojourn.state.store", "StateStore", "set_candidate"),
