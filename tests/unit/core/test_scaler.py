@@ -164,11 +164,11 @@ def test_without_a_ceiling_the_pool_is_the_ceiling():
 
 
 def test_limits_can_be_set_anew_one_at_a_time():
-    """A floor above the ceiling lifts the ceiling."""
+    """A floor above the ceiling lifts the ceiling, for as long as it is so high."""
     made = scaler(min_replicas=1, max_replicas=4)
     made.limit(None, 2)
     assert (made.min_replicas, made.max_replicas) == (1, 2)
     made.limit(3, None)
     assert (made.min_replicas, made.max_replicas) == (3, 3)
     made.limit(0, None)
-    assert (made.min_replicas, made.max_replicas) == (0, 3)
+    assert (made.min_replicas, made.max_replicas) == (0, 2)
