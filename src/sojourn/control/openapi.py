@@ -113,12 +113,12 @@ def _operation(endpoint: Endpoint, path: str, schema_of: dict[int, Any]) -> Docu
         "operationId": f"{endpoint.tag}.{getattr(endpoint.run, '__name__', 'run')}",
         "tags": [endpoint.tag],
         "summary": " ".join(summary.split()),
-        "security": [] if endpoint.scope == OPEN else [{"key": [endpoint.scope]}],
+        "security": [] if endpoint.scope == OPEN else [{"key": [scope]} for scope in (endpoint.scope, *endpoint.also)],
         "responses": _responses(endpoint, schema_of),
     }
     if endpoint.scope != OPEN:
-        also = "" if endpoint.scope == ADMIN else f", or `{ADMIN}`"
-        description = f"{description}\n\nNeeds a key with scope `{endpoint.scope}`{also}.".strip()
+        scopes = " or ".join(f"`{scope}`" for scope in dict.fromkeys((endpoint.scope, *endpoint.also, ADMIN)))
+        description = f"{description}\n\nNeeds a key with scope {scopes}.".strip()
     if description:
         told["description"] = description
     parameters = [
