@@ -89,7 +89,9 @@ def test_the_description_has_every_route_and_no_other(table, document):
     assert described.keys() == declared.keys()
     for key, told in described.items():
         endpoint = declared[key]
-        assert told["security"] == ([] if endpoint.scope == OPEN else [{"key": [scope]} for scope in (endpoint.scope, *endpoint.also)])
+        assert told["security"] == (
+            [] if endpoint.scope == OPEN else [{"key": [scope]} for scope in (endpoint.scope, *endpoint.also)]
+        )
         parameters = told.get("parameters", [])
         assert {one["name"] for one in parameters if one["in"] == "query"} == {one.name for one in endpoint.query}
         assert {one["name"] for one in parameters if one["in"] == "path"} == set(re.findall(r"\{(\w+)\}", key[1]))
