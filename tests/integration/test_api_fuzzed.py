@@ -38,7 +38,8 @@ def test_answers_are_as_described(server):
         checks.response_schema_conformance,
     ]
     document = server.at_admin("GET", "/openapi.json", "admin").body
-    described = schemathesis.openapi.from_dict(document)
+    # Archives are fuzzed by tests/unit/bundle; nobody can draw one from a schema.
+    described = schemathesis.openapi.from_dict(document).exclude(path="/api/v1/deployments")
     described.config.update(base_url=server.admin.geturl())
     key = {"authorization": server.headers("admin")["authorization"]}
     asked = set()
@@ -60,7 +61,10 @@ def test_answers_are_as_described(server):
             )
             examples(given(operation.as_strategy(generation_mode=mode))(ask))()
     assert {(method, path) for method, path, _ in asked} == {
-        (method.upper(), path) for path, methods in document["paths"].items() for method in methods
+        (method.upper(), path)
+        for path, methods in document["paths"].items()
+        for method in methods
+        if path != "/api/v1/deployments"
     }
     assert ("POST", "/api/v1/keys", 2) in asked
     assert ("POST", "/api/v1/keys", 4) in asked
