@@ -40,6 +40,7 @@ from sojourn.policy.batching.catalogue import batching_policy
 from sojourn.report.statistics import LatencyQuantiles
 from sojourn.sim.driver import Simulation
 from sojourn.sim.from_profile import service_of
+from sojourn.sim.machines import Machines
 from sojourn.sim.replay import service_of as service_of_journal
 from sojourn.sim.replica import ModelledService
 from sojourn.telemetry.journal_file import read_journal
@@ -158,11 +159,13 @@ def simulated(shape: Shape, service: ModelledService, duration_s: float, seed: i
     settings = FunctionSettings(
         name="accelerator", slo=OBJECTIVE, max_batch_size=BATCH_MAX, max_replicas=shape.replicas, cpus=0.1
     )
+    machine = Resources(2.0, 0.0, 2**40)
     simulation = Simulation(
         Dispatcher(settings, batching_policy(settings.batching)),
-        Controller(Random(seed), Resources(2.0, 0.0, 2**40)),  # noqa: S311 - repeatable
+        Controller(Random(seed), machine),  # noqa: S311 - repeatable
         service,
         Random(seed),  # noqa: S311 - as above
+        machines=Machines([machine]),
     )
     result = simulation.run([LEAD_S + at_s for at_s in shape.arrivals_s(duration_s, seed)])
     told = LatencyQuantiles.of(sorted(result.latencies_s))

@@ -56,15 +56,21 @@ def settings_of(profile: Profile) -> FunctionSettings:
 def cold_start_of(starts: ColdStarts) -> ColdStart | None:
     """The phases of a cold start; None if none was measured.
 
-    The first start on a machine tells of the import; if further ones are forked, they tell of all the rest.
+    Forked starts, if there are some, tell of what each start pays. What the first one on a machine paid beyond that
+    is its import: it also had to start an interpreter, and may have loaded what forked ones share.
     """
     measured = starts.first or starts.further
     if not measured:
         return None
-    rest = starts.further if starts.further and starts.are_further_forked else measured
+    is_forked = bool(starts.further) and starts.are_further_forked
+    rest = starts.further if is_forked else measured
+    import_s = fmean(start.import_s for start in measured)
+    if is_forked:
+        once_s = fmean(start.total_s for start in measured) - fmean(start.total_s for start in rest)
+        import_s = max(once_s, import_s)
     return ColdStart(
         spawn_s=fmean(start.spawn_s for start in rest),
-        import_s=fmean(start.import_s for start in measured),
+        import_s=import_s,
         load_s=fmean(start.load_s for start in rest),
         warm_up_s=fmean(start.warmup_s for start in rest),
         sigma=_spread(rest),

@@ -28,8 +28,9 @@ class ColdStart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The phases of a cold start. A replica that is forked on a machine that has imported the code skips the import.
 
     Args:
-        spawn_s: From the decision until the process runs, in seconds, >= 0.
-        import_s: Importing the code, in seconds, >= 0; paid once per machine while a fork server is kept there.
+        spawn_s: From the decision until a process that has the code runs, in seconds, >= 0.
+        import_s: Starting an interpreter and importing the code, in seconds, >= 0; paid once per machine while a fork
+            server is kept there.
         load_s: Loading the model, in seconds, >= 0.
         warm_up_s: Warming up, in seconds, >= 0.
         sigma: Standard deviation of the logarithm of the whole, >= 0.
