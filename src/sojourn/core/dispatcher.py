@@ -19,7 +19,7 @@ from sojourn.core.ledger import Ledger
 from sojourn.core.promise import Promises
 from sojourn.core.recovery import Recovery
 from sojourn.core.reporting import Reporter
-from sojourn.domain.action import CancelBatch, DispatchBatch, DispatcherAction, ReturnLease, SuspectReplica
+from sojourn.domain.action import DispatchBatch, DispatcherAction, ReturnLease, SuspectReplica
 from sojourn.domain.event import (
     BatchCompleted,
     ClientGone,
@@ -86,6 +86,7 @@ class Dispatcher:
         )
         self._batch_id = 0
         self._policy_wake_at_s = inf
+        self._policy_until_size = 0
         self._wake_at_s = inf
         self._is_suspended = False
         self._view = BatchingView(
@@ -183,9 +184,14 @@ class Dispatcher:
         request.cold_clock_s = cold_clock.reading_s(now_s)
         request.loss_clock_s = cold_clock.loss_total_s if cold_clock.is_warm else cold_clock.loss_reading_s(now_s)
         due_at_s = self._backlog.admit(request)
-        if self._leases.free_slots:
+        if self._leases.free_slots and not self._is_awaited(request):
             self._dispatch(now_s, actions)
         return due_at_s
+
+    def _is_awaited(self, request: Request) -> bool:
+        """Whether the policy, which waits for more than are queued, has nothing to decide because this one came, too."""
+        entries = self._backlog.on_time.entries
+        return len(entries) < self._policy_until_size and entries[0][3] != request.id
 
     def _request_announced(self, event: RequestAnnounced, now_s: float, actions: list[DispatcherAction]) -> None:
         """Refuse now what would be refused anyway, before its body is received; else wait for its arrival."""
@@ -202,18 +208,11 @@ class Dispatcher:
             return  # its answer and the client's leaving crossed
         if request.place is Place.BATCH:
             batch = self._leases.batch_of(request)
-            self.ledger.end_in_batch(batch, batch.requests.index(request), Fault.CLIENT_GONE, now_s, actions)
-            self._leave(batch, actions)
+            self.ledger.leave(batch, batch.requests.index(request), Fault.CLIENT_GONE, now_s, actions)
         else:
             self._backlog.withdraw(request)
             self.ledger.end(request, Fault.CLIENT_GONE, now_s, actions)
         self._dispatch(now_s, actions)
-
-    def _leave(self, batch: Batch, actions: list[DispatcherAction]) -> None:
-        """One less waits for a running batch; when nobody does, it may be stopped."""
-        batch.waiting -= 1
-        if batch.waiting == 0:
-            actions.append(CancelBatch(batch.replica_id, batch.id))
 
     # Batches.
 
@@ -238,7 +237,7 @@ class Dispatcher:
 
     def _dispatch(self, now_s: float, actions: list[DispatcherAction]) -> None:
         """Let the policy fill free replicas until it waits or nothing is left."""
-        self._policy_wake_at_s = inf
+        self._policy_wake_at_s, self._policy_until_size = inf, 0
         backlog, leases = self._backlog, self._leases
         on_time, late = backlog.on_time, backlog.late
         while backlog.groups and leases.free_slots:
@@ -258,6 +257,7 @@ class Dispatcher:
                 self._send(members, now_s, actions)
             elif on_time.entries or not late.entries:
                 self._policy_wake_at_s = max(answer.until_s, now_s + 1e-6)
+                self._policy_until_size = answer.until_size
                 return
         raise AssertionError("the batching policy makes no progress")
 
@@ -303,26 +303,12 @@ class Dispatcher:
         for lease in list(self._leases.by_id.values()):
             for batch in list(lease.batches.values()):
                 if batch.give_up_at_s <= now_s:
-                    self._end_in_flight(batch, Fault.TIMEOUT, now_s, now_s, actions)
+                    self.ledger.end_running(batch, Fault.TIMEOUT, now_s, now_s, actions)
                 if batch.suspect_at_s <= now_s:
                     self._suspect(lease, batch, now_s, actions)
 
     def _tick(self, event: Tick, now_s: float, actions: list[DispatcherAction]) -> None:  # noqa: ARG002
         self._dispatch(now_s, actions)
-
-    def _end_in_flight(
-        self, batch: Batch, fault: Fault, until_s: float, now_s: float, actions: list[DispatcherAction]
-    ) -> None:
-        """Answer those in a running batch who give up by `until_s`; the others wait on."""
-        batch.give_up_at_s = inf
-        for position, request in enumerate(batch.requests):
-            if request.place is not Place.BATCH or request.batch_id != batch.id:
-                continue
-            if request.give_up_at_s <= until_s:
-                self.ledger.end_in_batch(batch, position, fault, now_s, actions)
-                self._leave(batch, actions)
-            else:
-                batch.give_up_at_s = min(batch.give_up_at_s, request.give_up_at_s)
 
     def _suspect(self, lease: Lease, batch: Batch, now_s: float, actions: list[DispatcherAction]) -> None:
         """A batch takes far too long: write its replica off, and let its requests run elsewhere."""
@@ -393,7 +379,7 @@ class Dispatcher:
         self._refuse_all(Fault.SHUTTING_DOWN, now_s, actions)
         for lease in self._leases.by_id.values():
             for batch in list(lease.batches.values()):
-                self._end_in_flight(batch, Fault.SHUTTING_DOWN, inf, now_s, actions)
+                self.ledger.end_running(batch, Fault.SHUTTING_DOWN, inf, now_s, actions)
 
     def check(self, now_s: float) -> None:
         """Assert the cross-links of all collections; tests call it after each step."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from sojourn.core.backlog import Backlog
 from sojourn.core.cold_clock import ColdClock
 from sojourn.core.lease import Batch, Leases
-from sojourn.domain.action import DispatcherAction, Finish
+from sojourn.domain.action import CancelBatch, DispatcherAction, Finish
 from sojourn.domain.request import BLAME_OF_FAULT, OUTCOME_OF_FAULT, Blame, Fault, Outcome, Place, Request
 from sojourn.estimate.capacity import drain_time_s
 from sojourn.estimate.service_time import ServiceTimeModel
@@ -68,6 +70,26 @@ class Ledger:
         loss_wait_s = batch.loss_clock_s - request.loss_clock_s
         place = position if is_answered else -1
         self._finish(request, fault, now_s, actions, place, queue_wait_s, cold_wait_s, loss_wait_s)
+
+    def leave(self, batch: Batch, position: int, fault: Fault, now_s: float, actions: list[DispatcherAction]) -> None:
+        """End a request whose batch is still running; when nobody waits for it any more, it may be stopped."""
+        self.end_in_batch(batch, position, fault, now_s, actions)
+        batch.waiting -= 1
+        if batch.waiting == 0:
+            actions.append(CancelBatch(batch.replica_id, batch.id))
+
+    def end_running(
+        self, batch: Batch, fault: Fault, until_s: float, now_s: float, actions: list[DispatcherAction]
+    ) -> None:
+        """End those in a running batch who give up by `until_s`; the others wait on."""
+        batch.give_up_at_s = inf
+        for position, request in enumerate(batch.requests):
+            if request.place is not Place.BATCH or request.batch_id != batch.id:
+                continue
+            if request.give_up_at_s <= until_s:
+                self.leave(batch, position, fault, now_s, actions)
+            else:
+                batch.give_up_at_s = min(batch.give_up_at_s, request.give_up_at_s)
 
     def serve(
         self, batch: Batch, faults: dict[int, Fault] | None, now_s: float, actions: list[DispatcherAction]

@@ -65,7 +65,15 @@ class Send(msgspec.Struct, frozen=True, gc=False):
 
 
 class Wait(msgspec.Struct, frozen=True, gc=False):
-    """Send nothing before `until_s` unless something happens; set `sacrifice` heads aside now."""
+    """Send nothing before `until_s` unless something happens; set `sacrifice` heads aside now.
+
+    Args:
+        until_s: When to ask again at the latest [s].
+        sacrifice: Heads to set aside.
+        until_size: While fewer on-time requests are queued, a further arrival behind the same head is no news: asking
+            again can wait for it, or for `until_s`. 0 asks after every arrival.
+    """
 
     until_s: float
     sacrifice: int = 0
+    until_size: int = 0

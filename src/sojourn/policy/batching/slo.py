@@ -21,7 +21,7 @@ _LOOK_BACK_MIN_S, _LOOK_BACK_MAX_S = 0.1, 1.0
 
 
 class _Hold(msgspec.Struct, frozen=True, gc=False):
-    """A decision to wait, kept: most arrivals meanwhile change nothing, and are told so cheaply.
+    """A decision to wait, kept: most of what happens meanwhile changes nothing, and is told so cheaply.
 
     Args:
         head: For whose sake the wait ends in time.
@@ -37,22 +37,29 @@ class _Hold(msgspec.Struct, frozen=True, gc=False):
     version: int
     times_s: list[float]
 
-    def until_s(self, view: BatchingView) -> float:
-        """When the wait ends; minus infinity if what it was decided for is no more."""
-        waiting = len(view.queue)
-        if (
-            waiting >= self.enough
-            or view.queue[0] is not self.head
-            or view.replicas != self.replicas
-            or view.model.version != self.version
-        ):
-            return -inf
-        return _latest_s(self.head, self.times_s, waiting, view.latency_s)
+    def holds(self, view: BatchingView) -> bool:
+        """Whether nothing that it was decided for has changed."""
+        return (
+            len(view.queue) < self.enough
+            and view.queue[0] is self.head
+            and view.replicas == self.replicas
+            and view.model.version == self.version
+        )
 
+    def wait(self, now_s: float, waiting: int, latency_s: float, sacrifice: int = 0) -> Wait | None:
+        """Wait for as many as may come before it has to be looked at again; None if it is time to go.
 
-def _latest_s(head: QueueEntry, times_s: list[float], waiting: int, latency_s: float) -> float:
-    """Until when a batch of `waiting` may wait for one more."""
-    return min(head[1] - times_s[waiting + 1] - _GUARD_S, head[2] + _LINGER_SHARE_MAX * latency_s)
+        The more are queued, the sooner a batch of one more has to begin. So the wait is told for a size that still leaves
+        time: `enough` at first, nearer ones as the head's time runs out.
+        """
+        size = self.enough
+        linger_s = self.head[2] + _LINGER_SHARE_MAX * latency_s
+        while size > waiting:
+            until_s = min(self.head[1] - self.times_s[size] - _GUARD_S, linger_s)
+            if now_s < until_s:
+                return Wait(until_s, sacrifice, size)
+            size = waiting + (size - waiting) // 2
+        return None
 
 
 class SLOPolicy:
@@ -82,9 +89,9 @@ class SLOPolicy:
             return idle_batch(view)
         hold = self._hold
         if hold is not None:
-            until_s = hold.until_s(view)
-            if view.now_s < until_s:
-                return Wait(until_s)
+            wait = hold.wait(view.now_s, len(queue), view.latency_s) if hold.holds(view) else None
+            if wait is not None:
+                return wait
             self._hold = None
         cap = min(view.largest_batch, model.size_cap)
         if not model.is_known or view.latency_s == inf:
@@ -118,10 +125,11 @@ class SLOPolicy:
             patience = _PATIENCE_MAX if spread * _PATIENCE_MAX <= _SPREAD else max(_SPREAD / spread, 1.0)
             enough = min(need, ceil(patience * model.beta_s * arrivals_per_s))
             if waiting < enough:
-                until_s = _latest_s(head, times_s, waiting, latency_s)
-                if view.now_s < until_s:
-                    self._hold = _Hold(head, enough, replicas, model.version, times_s)
-                    return Wait(until_s, first)
+                hold = _Hold(head, enough, replicas, model.version, times_s)
+                wait = hold.wait(view.now_s, waiting, latency_s, first)
+                if wait is not None:
+                    self._hold = hold
+                    return wait
         return Send(fit, first, 0 if is_saturated else filler(view, fit, head[1], useful))
 
 

@@ -1,0 +1,60 @@
+"""A policy that waits is asked again only when there is something to decide."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from sojourn.core.controller import Controller
+from sojourn.core.dispatcher import Dispatcher
+from sojourn.domain.function import FunctionSettings
+from sojourn.domain.objective import SLO
+from sojourn.policy.batching.port import BatchingView, Send, Wait
+from sojourn.policy.batching.slo import SLOPolicy
+from sojourn.sim.driver import Simulation
+from sojourn.sim.replica import ModelledService
+from sojourn.workload.arrivals import poisson
+
+
+class Counted(SLOPolicy):
+    """The default, with a count of its answers; told that it is not patient, it asks to be asked at every arrival."""
+
+    def __init__(self, *, is_patient: bool) -> None:
+        super().__init__()
+        self.asked = 0
+        self._is_patient = is_patient
+
+    def decide(self, view: BatchingView) -> Send | Wait:
+        self.asked += 1
+        answer = super().decide(view)
+        if isinstance(answer, Wait) and not self._is_patient:
+            return Wait(answer.until_s, answer.sacrifice)
+        return answer
+
+
+def batches_of(policy: Counted, load_per_s: float) -> list[tuple[float, int]]:
+    """When batches of which size went to four modelled accelerators."""
+    settings = FunctionSettings(name="f", slo=SLO(0.1), max_batch_size=64, min_replicas=4, max_replicas=4)
+    sent: list[tuple[float, int]] = []
+
+    def see(event: object, now_s: float, actions: list[object]) -> None:
+        sent.extend((now_s, len(action.request_ids)) for action in actions if hasattr(action, "request_ids"))
+
+    simulation = Simulation(
+        Dispatcher(settings, policy),
+        Controller(Random(1)),
+        ModelledService(0.001, 0.020, sigma=0.2),
+        Random(1),
+        see,
+    )
+    simulation.run(poisson(load_per_s, 3.0, Random(2)))
+    return sent
+
+
+@pytest.mark.parametrize("load_per_s", [1200.0, 2400.0])
+def test_what_is_not_asked_would_not_have_been_answered_otherwise(load_per_s):
+    """The same batches at the same instants as when every arrival asks, for fewer questions."""
+    patient, eager = Counted(is_patient=True), Counted(is_patient=False)
+    assert batches_of(patient, load_per_s) == batches_of(eager, load_per_s)
+    assert patient.asked < 0.6 * eager.asked
