@@ -89,6 +89,7 @@ class Timed:
 
     def __init__(self, policy: BatchingPolicy) -> None:
         self.heeds_deadlines = policy.heeds_deadlines
+        self.serves_newest = policy.serves_newest
         self.costs_us: list[float] = []
         self.lengths: list[int] = []
         self._policy = policy

@@ -10,7 +10,7 @@ from sojourn.core.backlog import Backlog
 from sojourn.core.lease import Leases
 from sojourn.domain.function import FunctionSettings
 from sojourn.domain.request import Fault, Request
-from sojourn.estimate.capacity import capacity_per_s, largest_useful_batch
+from sojourn.estimate.capacity import capacity_per_s, largest_fresh_batch, largest_useful_batch
 from sojourn.estimate.rate import EventRate
 from sojourn.estimate.service_time import ServiceTimeModel
 
@@ -42,6 +42,8 @@ class Admission:
     sustained overload it is not, and clients learn so at once instead of by a timeout. Where not even
     one item alone can be on time, whoever can be served before giving up is let in. With
     `overload="shed"` nothing is let in that would be late by more than a twentieth of the objective.
+    Where one replica serves the newest, under sustained overload, newcomers are let in and the oldest
+    give way: `room` tells how many stay.
 
     Args:
         settings: The function's options.
@@ -50,6 +52,7 @@ class Admission:
         leases: Replicas and what they run.
         model: Learnt service times.
         rate: Arrivals.
+        serves_newest: Whether the batching policy takes the newest past saturation.
 
     Source:
         ALGORITHMS 3, "Admission at arrival".
@@ -66,8 +69,10 @@ class Admission:
         "_rate",
         "_safe_ahead",
         "_safe_for",
+        "_serves_newest",
         "is_draining",
         "is_suspended",
+        "room",
     )
 
     def __init__(
@@ -78,6 +83,8 @@ class Admission:
         leases: Leases,
         model: ServiceTimeModel,
         rate: EventRate,
+        *,
+        serves_newest: bool = False,
     ) -> None:
         self.is_draining = False
         self.is_suspended = False
@@ -91,10 +98,13 @@ class Admission:
         self._rate = rate
         self._safe_for = (-1, 0)  # model version and slots that `_safe_ahead` was computed for
         self._safe_ahead = 0
+        self._serves_newest = serves_newest
+        self.room = bounds.requests  # queued on-time requests; past it the heads give way to the last to be let in
 
     def refusal(self, request: Request, now_s: float) -> Fault | None:
         """Why this request is not let in, or None."""
         leases = self._leases
+        self.room = self._bounds.requests
         if self.is_draining:
             return Fault.SHUTTING_DOWN
         if self.is_suspended and not leases.slots:
@@ -127,10 +137,12 @@ class Admission:
         rounds, place = divmod(ahead, useful)
         start_at_s = self._leases.next_free_at_s(now_s, model) + rounds * model.mean_by_size_s[useful] / slots
         done_at_s = start_at_s + model.middle_by_size_s[useful if rounds else place + 1]
+        spare_per_s = self._spare_per_s(useful, now_s)
+        if spare_per_s <= 0.0 and self._makes_room(request, useful, now_s):
+            return None
         if self._is_shedding:
             tolerance_s = _SHED_TOLERANCE * (request.deadline_at_s - now_s)
             return Fault.OVERLOADED if done_at_s > request.deadline_at_s + tolerance_s else None
-        spare_per_s = self._spare_per_s(useful, now_s)
         if spare_per_s <= 0.0:
             # Others stand in line for the place: who might be late gives way now rather than after waiting.
             doubt_s = _DOUBT * (model.p95_by_size_s[useful] - model.mean_by_size_s[useful])
@@ -139,6 +151,22 @@ class Admission:
             return None
         late_at_s = done_at_s + len(self._backlog.late) / spare_per_s
         return Fault.OVERLOADED if late_at_s > request.give_up_at_s else None
+
+    def _makes_room(self, request: Request, useful: int, now_s: float) -> bool:
+        """Whether heads make room for this one, so that the next batch is of the newest, and larger for that.
+
+        One replica past saturation serves the most with `largest_fresh_batch`, whose members came while the batch before it
+        ran. Let in by the order of arrival, the first to come would hold the places of those who leave it more time.
+        """
+        if not self._serves_newest or self._leases.slots != 1:
+            return False
+        model = self._model
+        fresh = largest_fresh_batch(model.mean_by_size_s, self._objective_s, 1, model.size_cap, self._rate.per_s(now_s))
+        entries = self._backlog.on_time.entries
+        if fresh <= useful or (entries and not entries[0][0] == entries[-1][0] == request.priority):
+            return False
+        self.room = fresh
+        return True
 
     def late_lane_drains(self, now_s: float) -> bool:
         """Whether capacity is left over for late requests; under sustained overload it is not."""

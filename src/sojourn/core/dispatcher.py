@@ -80,7 +80,9 @@ class Dispatcher:
         self.reporter = Reporter(key or settings.name, self._backlog, self._leases, self.ledger, self.model)
         bounds = bounds or QueueBounds()
         self._batch_bytes = bounds.batch_bytes
-        self._admission = Admission(settings, bounds, self._backlog, self._leases, self.model, self._rate)
+        self._admission = Admission(
+            settings, bounds, self._backlog, self._leases, self.model, self._rate, serves_newest=policy.serves_newest
+        )
         self._recovery = Recovery(
             self._backlog, self.ledger, largest_batch=settings.largest_batch, is_retryable=settings.retry
         )
@@ -186,6 +188,8 @@ class Dispatcher:
         due_at_s = self._backlog.admit(request)
         if self._leases.free_slots and not self._is_awaited(request):
             self._dispatch(now_s, actions)
+        elif len(self._backlog.on_time) > self._admission.room:
+            self._give_up(len(self._backlog.on_time) - self._admission.room, now_s, actions)
         return due_at_s
 
     def _is_awaited(self, request: Request) -> bool:

@@ -63,6 +63,7 @@ class AIMDPolicy:
     """
 
     heeds_deadlines = False
+    serves_newest = False
 
     def __init__(self, cap: BatchCap, target: float) -> None:
         self._cap = cap

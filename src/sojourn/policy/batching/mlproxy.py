@@ -25,6 +25,7 @@ class MLProxyPolicy:
     """
 
     heeds_deadlines = False
+    serves_newest = False
 
     def __init__(self, cap: BatchCap, target: float, guard_s: float) -> None:
         self._cap = cap

@@ -17,6 +17,7 @@ class BatchingPolicy(Protocol):
     """Shall a free replica start a batch now, and which?"""
 
     heeds_deadlines: bool  # whether the queue is ordered by deadline (else by arrival)
+    serves_newest: bool  # whether past saturation it takes the newest and gives up what came before them
 
     def decide(self, view: BatchingView) -> Send | Wait:
         """Answer for one free replica; asked again after every `Send` while another is free.

@@ -78,6 +78,7 @@ class SLOPolicy:
     """
 
     heeds_deadlines = True
+    serves_newest = True
 
     def __init__(self) -> None:
         self._hold: _Hold | None = None

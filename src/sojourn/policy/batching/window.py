@@ -18,6 +18,7 @@ class WindowPolicy:
     """
 
     heeds_deadlines = True
+    serves_newest = False
 
     def __init__(self, size: int = 0) -> None:
         self._size = size

@@ -1,0 +1,100 @@
+"""One replica past saturation serves the newest: who came first gives way, where that serves more."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from sojourn.core.controller import Controller
+from sojourn.core.dispatcher import Dispatcher
+from sojourn.domain.action import DispatchBatch, Finish
+from sojourn.domain.event import BatchCompleted, ReplicaLeased, RequestArrived
+from sojourn.domain.function import FunctionSettings
+from sojourn.domain.objective import SLO
+from sojourn.domain.request import Fault
+from sojourn.estimate.service_time import ServiceTimeModel
+from sojourn.policy.batching.slo import SLOPolicy
+from sojourn.sim.driver import Simulation
+from sojourn.sim.replica import ModelledService
+from sojourn.workload.arrivals import poisson
+
+ALPHA_S, BETA_S = 0.001, 0.020
+RATE_PER_S = 1500.0  # two and a half times what batches of 30 within half the objective carry
+
+
+class ByOrderOfArrival(SLOPolicy):
+    """The default without giving way."""
+
+    serves_newest = False
+
+
+def accelerator(policy: SLOPolicy, overload: str = "late") -> Dispatcher:
+    """A function on an accelerator whose times are known."""
+    model = ServiceTimeModel(64)
+    for index in range(200):
+        size = index % 64 + 1
+        model.observe(size, ALPHA_S * size + BETA_S, index * 0.01)
+    settings = FunctionSettings(name="f", slo=SLO(0.1), max_batch_size=64, max_replicas=1, overload=overload)
+    return Dispatcher(settings, policy, model=model)
+
+
+class Overloaded:
+    """One replica that runs a batch, and arrivals far past what it can do, for two seconds; what became of whom."""
+
+    def __init__(self, policy: SLOPolicy, *, overload: str = "late", priority_of=lambda number: 1) -> None:
+        self.dispatcher = accelerator(policy, overload)
+        self.refused: dict[int, float] = {}  # by id: how old
+        self.last_batch: list[int] = []
+        arrived_s: dict[int, float] = {}
+        now_s, ends_s = 10.0, None
+        self.dispatcher.step(ReplicaLeased(1, 1), now_s)
+        for number in range(int(2 * RATE_PER_S)):
+            now_s = 10.0 + number / RATE_PER_S
+            while ends_s is not None and ends_s[0] <= now_s:
+                ends_s = self._take(self.dispatcher.step(BatchCompleted(1, ends_s[1]), ends_s[0]), ends_s[0], arrived_s)
+            arrived_s[number] = now_s
+            event = RequestArrived(request_id=number, body_bytes=1, priority=priority_of(number))
+            ends_s = self._take(self.dispatcher.step(event, now_s), now_s, arrived_s) or ends_s
+            self.dispatcher.check(now_s)
+
+    def _take(self, actions, now_s, arrived_s):
+        running = None
+        for action in actions:
+            if isinstance(action, DispatchBatch):
+                self.last_batch = list(action.request_ids)
+                running = (now_s + ALPHA_S * len(action.request_ids) + BETA_S, action.batch_id)
+            elif isinstance(action, Finish) and action.fault is Fault.OVERLOADED:
+                self.refused[action.request_id] = now_s - arrived_s[action.request_id]
+        return running
+
+
+@pytest.mark.parametrize("overload", ["late", "shed"])
+def test_the_oldest_give_way_to_the_newest(overload):
+    """Refused are those who waited, after no longer than it takes the next batch to arrive; the batch is larger."""
+    newest, in_order = Overloaded(SLOPolicy(), overload=overload), Overloaded(ByOrderOfArrival(), overload=overload)
+    assert len(in_order.refused) > 1000
+    assert 0.02 < max(newest.refused.values()) < 0.05
+    assert len(newest.last_batch) > 1.3 * len(in_order.last_batch)
+
+
+def test_it_serves_more_in_time():
+    """A noisy accelerator at twice its capacity: a tenth more requests in time than in the order of arrival."""
+
+    def in_time(policy: SLOPolicy) -> int:
+        settings = FunctionSettings(name="f", slo=SLO(0.1), max_batch_size=64, min_replicas=1, max_replicas=1)
+        simulation = Simulation(
+            Dispatcher(settings, policy),
+            Controller(Random(1)),
+            ModelledService(ALPHA_S, BETA_S, sigma=0.2),
+            Random(1),
+        )
+        return simulation.run(poisson(1200.0, 8.0, Random(2)), transient_s=3.0).within_slo
+
+    assert in_time(SLOPolicy()) > 1.1 * in_time(ByOrderOfArrival())
+
+
+def test_nobody_gives_way_to_another_class():
+    """With two classes of priority places are given in order, as the lower class must not push out the higher."""
+    mixed = Overloaded(SLOPolicy(), priority_of=lambda number: number % 2)
+    assert max(mixed.refused.values()) == pytest.approx(0.0)
