@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sojourn.domain.objective import parse_slo
@@ -158,7 +158,10 @@ def objective_share(function: Row) -> float | None:
 
 
 def clock_text(at: str) -> str:
-    """The time of day here of an instant as the API tells it; the text itself if it tells it otherwise."""
+    """The time of day here of an instant as the API tells it; the text itself if it tells it otherwise.
+
+    It is the second the instant lies in, as clocks and logs show it: nothing is told later than it happened.
+    """
     try:
         return _here(at).strftime("%H:%M:%S")
     except ValueError:
@@ -166,12 +169,12 @@ def clock_text(at: str) -> str:
 
 
 def _here(at: str) -> datetime:
-    """To the nearest second: what happened at 11:59:59.999 happened at 12:00:00.
+    """An instant in the time of this place.
 
     Raises:
         ValueError: This is no instant.
     """
-    return (datetime.fromisoformat(at) + timedelta(seconds=0.5)).astimezone()
+    return datetime.fromisoformat(at).astimezone()
 
 
 def instant_text(at: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from html import escape
 
 from sojourn.report.axis import duration_text, number_text, share_text
@@ -104,8 +104,8 @@ def _budget_bar(status: SLOStatus) -> str:
 
 
 def _at(at: str) -> str:
-    """An instant as the API tells it, to the nearest second; the page says that times are UTC."""
-    return (datetime.fromisoformat(at) + timedelta(seconds=0.5)).strftime("%Y-%m-%d %H:%M:%S")
+    """The second in which an instant lies, as the API tells it; the page says that times are UTC."""
+    return datetime.fromisoformat(at).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _alerts(status: SLOStatus) -> str:

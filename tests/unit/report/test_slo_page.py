@@ -249,13 +249,13 @@ def test_rates_are_those_of_the_time_a_cell_covers():
     assert part < whole
 
 
-def test_instants_are_rounded_to_the_nearest_second():
+def test_instants_are_told_with_the_second_they_lie_in():
     """As the event of the same instant is told."""
     alert = AlertStatus(
         rule="page-fast", severity=Severity.PAGE, state=AlertState.FIRING, since="2026-11-24T14:41:56.999Z", long_s=1.0,
         short_s=1.0, factor=14.4,
     )  # fmt: skip
-    assert "since 2026-11-24 14:41:57" in page_of([(10, 1.0, 1.0, [])], alerts=[alert])
+    assert "since 2026-11-24 14:41:56" in page_of([(10, 1.0, 1.0, [])], alerts=[alert])
 
 
 @pytest.mark.parametrize(("share", "word"), [(1.0, "Held"), (0.5, "Missed")])
