@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from math import inf
 
 from sojourn.domain.function import FunctionSettings
-from sojourn.domain.resources import Resources, claim_of
+from sojourn.domain.resources import Resources, claim_of, memory_text
 from sojourn.errors import ConfigurationError
 
 _WHOLE = 1.0
@@ -120,24 +120,31 @@ def impossible_claims(functions: Iterable[FunctionSettings], capacity: Resources
     functions = list(functions)
     for settings in functions:
         claim = claim_of(settings)
-        for name, wanted, has in (
-            ("cpus", claim.cpus, capacity.cpus),
-            ("gpus", claim.gpus, capacity.gpus),
-            ("memory", claim.memory_bytes, capacity.memory_bytes),
+        for name, is_too_much, wanted, has in (
+            ("cpus", claim.cpus > capacity.cpus, f"{claim.cpus:g}", f"{capacity.cpus:g}"),
+            ("gpus", claim.gpus > capacity.gpus, f"{claim.gpus:g}", f"{capacity.gpus:g}"),
+            (
+                "memory",
+                claim.memory_bytes > capacity.memory_bytes,
+                memory_text(claim.memory_bytes),
+                memory_text(capacity.memory_bytes),
+            ),
         ):
-            if wanted > has:
+            if is_too_much:
                 faults.append(
-                    f"function {settings.name!r}: a replica claims {name}={wanted:g}, the server has {has:g}; "
+                    f"function {settings.name!r}: a replica claims {name}={wanted}, the server has {has}; "
                     f"claim less, or serve with a larger --{name}"
                 )
         if settings.floor_replicas:
             minima = minima.plus(claim, settings.floor_replicas)
-            parts.append(f"{settings.name} {settings.floor_replicas} x (cpus={claim.cpus:g}, gpus={claim.gpus:g})")
+            memory = f", memory={memory_text(claim.memory_bytes)}" if claim.memory_bytes else ""
+            parts.append(
+                f"{settings.name} {settings.floor_replicas} x (cpus={claim.cpus:g}, gpus={claim.gpus:g}{memory})"
+            )
     if not faults and not minima.fits(capacity):
         faults.append(
-            f"min_replicas of all functions claim cpus={minima.cpus:g}, gpus={minima.gpus:g}, "
-            f"memory={minima.memory_bytes:g}, the server has cpus={capacity.cpus:g}, gpus={capacity.gpus:g}, "
-            f"memory={capacity.memory_bytes:g}: {'; '.join(parts)}. Lower min_replicas or the claims"
+            f"min_replicas of all functions claim {minima}, the server has {capacity}: {'; '.join(parts)}. "
+            "Lower min_replicas or the claims"
         )
     elif not faults and (name := _misplaced(functions, capacity)):
         faults.append(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from sojourn.core.controller import Controller
+from sojourn.domain.resources import claim_of
 from sojourn.runtime.output import ReplicaOutput
 from sojourn.runtime.replicas import Replicas
 from sojourn.runtime.service import FunctionService
@@ -87,8 +88,6 @@ class Warming:
     def _no_room(self, service: FunctionService, limit_s: float) -> str:
         capacity, held = self._controller.capacity, self._controller.held
         return (
-            f"no replica could be started within {limit_s:g} s: of cpus={capacity.cpus:g}, gpus={capacity.gpus:g}, "
-            f"memory={capacity.memory_bytes:g} the replicas there are hold cpus={held.cpus:g}, gpus={held.gpus:g}, "
-            f"memory={held.memory_bytes:g}; one of {service.name!r} claims cpus={service.manifest.settings.cpus:g}, "
-            f"gpus={service.manifest.settings.gpus:g}. Lower min_replicas somewhere, or serve with more"
+            f"no replica could be started within {limit_s:g} s: of {capacity} the replicas there are hold {held}; one of "
+            f"{service.name!r} claims {claim_of(service.manifest.settings)}. Lower min_replicas somewhere, or serve with more"
         )

@@ -123,6 +123,15 @@ def test_minima_that_do_not_fit_together_are_told_with_each_part():
     assert "c " not in fault
 
 
+def test_memory_is_told_in_the_units_people_write():
+    """What is claimed, what there is, and each part of the sum."""
+    [fault] = impossible_claims([function(memory_bytes=25 * 10**9)], Resources(4, 0, 16 * 2**30))
+    assert "a replica claims memory=25 GB, the server has 16 GiB; claim less" in fault
+    [fault] = impossible_claims([function(memory_bytes=10 * 2**30, min_replicas=2)], Resources(4, 0, 16 * 2**30))
+    assert "claim cpus=2, gpus=0, memory=20 GiB, the server has cpus=4, gpus=0, memory=16 GiB: " in fault
+    assert "f 2 x (cpus=1, gpus=0, memory=10 GiB)" in fault
+
+
 def test_what_fits_has_no_faults():
     """Exactly the whole pool is not too much."""
     assert impossible_claims([function(min_replicas=4), function("b")], Resources(4, 0, 2**30)) == []

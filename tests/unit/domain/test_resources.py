@@ -7,7 +7,7 @@ from math import inf
 import pytest
 
 from sojourn.domain.function import FunctionSettings
-from sojourn.domain.resources import Resources, claim_of
+from sojourn.domain.resources import Resources, claim_of, memory_text
 
 
 @pytest.mark.parametrize("count", [3, 7, 10])
@@ -48,3 +48,27 @@ def test_past_one_whole_accelerators_are_claimed(gpus, claimed):
     """Nobody can use the other half of the second: counting it as free would promise what cannot start."""
     settings = FunctionSettings(name="f", cpus=0.5, gpus=gpus, memory_bytes=3)
     assert claim_of(settings) == Resources(0.5, claimed, 3)
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (25 * 10**9, "25 GB"),
+        (16 * 2**30, "16 GiB"),
+        (3 * 2**29, "1.5 GiB"),
+        (256 * 2**20, "256 MiB"),
+        (1500 * 10**6, "1.5 GB"),
+        (33_567_432_704, "31.26 GiB"),
+        (1_234_567, "1.177 MiB"),
+        (999, "999 B"),
+        (0, "0 B"),
+    ],
+)
+def test_memory_is_told_as_people_write_it(count, told):
+    """In the unit in which it is round, decimal or binary."""
+    assert memory_text(count) == told
+
+
+def test_resources_are_told_as_options_are_written():
+    """Never as a power of ten."""
+    assert str(Resources(2.5, 1, 25 * 10**9)) == "cpus=2.5, gpus=1, memory=25 GB"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NoReturn
 
-from sojourn.domain.resources import Resources
+from sojourn.domain.resources import Resources, memory_text
+from sojourn.domain.wording import counted
 from sojourn.errors import ConfigurationError
 from sojourn.policy.allocation.giving import Contender, Giving
 from sojourn.policy.allocation.port import Allocation, Demand
@@ -84,7 +85,7 @@ def _refuse_minima(demands: Sequence[Demand], total: Resources, pool: Resources)
 
 
 def _told(amount: Resources) -> str:
-    parts = [f"{amount.cpus:g} cpus", f"{amount.gpus:g} gpus", f"{amount.memory_bytes / 2**20:g} MiB"]
+    parts = [counted(amount.cpus, "cpu"), counted(amount.gpus, "gpu"), memory_text(amount.memory_bytes)]
     return ", ".join(
         part for part, is_there in zip(parts, (True, amount.gpus, amount.memory_bytes), strict=True) if is_there
     )

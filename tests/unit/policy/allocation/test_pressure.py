@@ -178,7 +178,7 @@ def test_minima_that_exceed_the_pool_are_refused_function_by_function():
         PressurePolicy().allocate(demands, Resources(cpus=7, memory_bytes=2**33))
     message = str(raised.value)
     assert "8 cpus, 0 gpus" not in message
-    assert "8 cpus, 3072 MiB of 7 cpus, 8192 MiB (a: 3 x (2 cpus, 1024 MiB); b: 2 x (1 cpus))" in message
+    assert "8 cpus, 3 GiB of 7 cpus, 8 GiB (a: 3 x (2 cpus, 1 GiB); b: 2 x (1 cpu))" in message
     assert "lower min_replicas" in message
 
 
