@@ -13,6 +13,7 @@ from sojourn.bundle.ignore import IGNORE_FILE, VENV_MARK, IgnoreRules
 from sojourn.bundle.limits import BundleLimits, size_text
 from sojourn.bundle.names import FILE, NameBook, name_fault, shown
 from sojourn.bundle.source import Source
+from sojourn.domain.wording import counted
 from sojourn.errors import BundleError, ConfigurationError
 
 _ENTRIES_MAX: Final = 500_000  # looked at; whoever packs a home directory by mistake is told soon
@@ -192,7 +193,7 @@ def _size_faults(files: list[PackedFile], directories: int, limits: BundleLimits
         faults.append(f"{size_text(total)}, and at most {size_text(limits.bytes)} may be packed")
     if faults:
         largest = ", ".join(
-            f"{name} ({count} files, {size_text(size)})" for name, count, size in largest_directories(files)
+            f"{name} ({counted(count, 'file')}, {size_text(size)})" for name, count, size in largest_directories(files)
         )
         faults.append(f"the largest parts: {largest}; leave out with lines in {IGNORE_FILE} what is not needed to run")
     return faults

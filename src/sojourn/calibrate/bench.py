@@ -19,6 +19,7 @@ from sojourn.calibrate.items import Items
 from sojourn.calibrate.sample import BatchSample, Cell
 from sojourn.config.profile import StartPhases
 from sojourn.domain.function import FunctionManifest
+from sojourn.domain.wording import counted
 from sojourn.errors import MeasurementError
 from sojourn.launcher.local import LocalLauncher
 from sojourn.replica.model import LOGS_HINT
@@ -73,7 +74,7 @@ class BenchReplica:
                 batches = [self._run_one(cell, items.take(cell.size), items) for _ in range(cell.concurrency)]
                 return list(await asyncio.gather(*batches))
         except TimeoutError:
-            many = f"{cell.size} items" + (f", {cell.concurrency} times at once," if cell.concurrency > 1 else "")
+            many = counted(cell.size, "item") + (f", {cell.concurrency} times at once," if cell.concurrency > 1 else "")
             raise MeasurementError(
                 f"function {self._function!r}: a batch of {many} took longer than {within_s:g} s and was given up; "
                 "a larger --budget allows more"

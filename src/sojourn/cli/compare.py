@@ -23,6 +23,7 @@ from sojourn.cli.simulate_scenario import scenario_of
 from sojourn.config.policies import policy_text, read_batching, read_keepalive, read_scaling
 from sojourn.domain.function import FunctionManifest
 from sojourn.domain.policy import BATCHING_BY_NAME, KEEPALIVE_BY_NAME, SCALING_BY_NAME, FixedReplicas
+from sojourn.domain.wording import counted
 from sojourn.errors import ConfigurationError
 from sojourn.launcher.describe import describe
 from sojourn.report.compare_page import render
@@ -185,9 +186,7 @@ def _name(
 
 
 def _short(spec: Any) -> str:
-    return (
-        f"{spec.replicas} replica{'s' * (spec.replicas > 1)}" if isinstance(spec, FixedReplicas) else policy_text(spec)
-    )
+    return counted(spec.replicas, "replica") if isinstance(spec, FixedReplicas) else policy_text(spec)
 
 
 def _whole(text: str) -> int:

@@ -13,6 +13,7 @@ from sojourn.cli.event_follow import follow
 from sojourn.cli.function_table import clock_text
 from sojourn.cli.http_call import admin_json
 from sojourn.cli.options import admin_url_option, json_option
+from sojourn.domain.wording import counted
 from sojourn.telemetry.log import escaped, shown
 
 _COLOUR_OF_LEVEL = {"warning": "yellow", "error": "red"}
@@ -50,7 +51,7 @@ def _follow(admin_url: str, path: str, *, as_json: bool) -> None:
         if as_json:
             click.echo(json.dumps(told if kind != "dropped" else {"dropped": told["count"]}))
         elif kind == "dropped":
-            click.secho(f"{told['count']} events were missed", fg="yellow", err=True)
+            click.secho(f"{counted(told['count'], 'event was', 'events were')} missed", fg="yellow", err=True)
         else:
             _print([told])
 

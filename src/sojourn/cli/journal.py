@@ -11,6 +11,7 @@ import click
 from sojourn.cli.completion import function_names
 from sojourn.cli.http_call import call, check_admin
 from sojourn.cli.options import admin_url_option
+from sojourn.domain.wording import counted
 from sojourn.errors import SojournError
 
 _TIMEOUT_S = 60.0
@@ -36,4 +37,4 @@ def journal(name: str, output: Path | None, admin_url: str) -> None:
     except OSError as err:
         raise SojournError(f"cannot write the journal to {output}: {err.strerror or err}") from err
     steps = answer.body.count(b"\n") - 1
-    click.echo(f"journal: {output} ({steps:,} steps)")
+    click.echo(f"journal: {output} ({counted(steps, 'step')})")

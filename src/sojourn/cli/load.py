@@ -20,6 +20,7 @@ from sojourn.cli.options import duration as read_duration
 from sojourn.cli.options import parse_objective, report_file
 from sojourn.cli.options import rate as read_rate
 from sojourn.cli.replica_use import ReplicaUse, replica_use
+from sojourn.domain.wording import counted
 from sojourn.errors import ClientError, ConfigurationError
 from sojourn.loadgen.options import LoadOptions
 from sojourn.loadgen.result import LATE_SHARE_MAX, LoadResult, summarize
@@ -198,4 +199,4 @@ def _is_json(content: bytes) -> bool:
 
 
 def _subtitle(result: LoadResult, arrivals: str) -> str:
-    return f"{result.sent:,} requests in {result.duration_s:g} s, {arrivals} arrivals"
+    return f"{counted(result.sent, 'request')} in {result.duration_s:g} s, {arrivals} arrivals"

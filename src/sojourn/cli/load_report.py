@@ -15,15 +15,17 @@ from sojourn.cli.run_view import (
     outcome_rows,
     print_rows,
     print_verdict,
+    served_text,
     service_rows,
     use_rows,
     write_page,
 )
 from sojourn.domain.objective import SLO
+from sojourn.domain.wording import counted
 from sojourn.loadgen.generator import LoadRun
 from sojourn.loadgen.record import OUTCOMES
 from sojourn.loadgen.result import LoadResult
-from sojourn.report.axis import duration_text, number_text
+from sojourn.report.axis import duration_text
 from sojourn.report.page import RunReport, render
 from sojourn.report.series import RunSeries
 
@@ -50,7 +52,7 @@ def verdict_of(result: LoadResult) -> tuple[Verdict, str]:
     if nothing:
         return "missed", nothing
     if result.objective_met is None:
-        return "none", f"{number_text(result.outcomes['served'])} of {number_text(result.sent)} requests were served."
+        return "none", served_text(result.outcomes["served"], result.sent)
     text = objective_text(result.slo, result.within_slo, is_met=result.objective_met)
     return ("met" if result.objective_met else "missed"), text
 
@@ -66,8 +68,9 @@ def nothing_served(result: LoadResult) -> str:
     told += [f"{count:,} without {what}" for count, what in _silent(result) if count]
     faulty = sum(count for status, count in statuses.items() if 400 <= status < 500 and status not in _NOT_FAULTY)
     if faulty == result.sent:
-        return f"Nothing could count: all {faulty:,} requests were faulty ({', '.join(told)}); see --body and the URL."
-    return f"Nothing was served: none of {result.sent:,} requests ({', '.join(told)})."
+        of_all = "the request was " if faulty == 1 else f"all {faulty:,} requests were "
+        return f"Nothing could count: {of_all}faulty ({', '.join(told)}); see --body and the URL."
+    return f"Nothing was served: none of {counted(result.sent, 'request')} ({', '.join(told)})."
 
 
 def _silent(result: LoadResult) -> list[tuple[int, str]]:

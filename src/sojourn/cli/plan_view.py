@@ -12,6 +12,7 @@ from rich.table import Table
 
 from sojourn.cli.compare_view import interval_duration, interval_share, span_of
 from sojourn.domain.objective import SLO
+from sojourn.domain.wording import counted
 from sojourn.report.axis import duration_text, number_text, share_text
 from sojourn.report.plan_page import CurvePoint, PlanReport, PlanSection
 from sojourn.study.plan import Plan, PlanPoint
@@ -100,7 +101,11 @@ def _section(answer: Answer, slo: SLO) -> PlanSection:
     remarks = list(plan.remarks)
     if is_pool and answer.fewest_replicas is not None:
         remarks.append(f"no policy can do with fewer than {answer.fewest_replicas} on these arrivals")
-    title = f"{number_text(plan.rate_per_s or 0.0)} requests per second" if is_pool else f"{plan.replicas} replicas"
+    title = (
+        f"{number_text(plan.rate_per_s or 0.0)} requests per second"
+        if is_pool
+        else counted(plan.replicas or 0, "replica")
+    )
     if is_pool and answer.times != 1.0:
         title += f" (x {answer.times:g})"
     return PlanSection(
@@ -125,14 +130,14 @@ def _sentence(answer: Answer, slo: SLO) -> str:
             return f"{so_far}no pool was found that holds {slo} at {traffic}."
         cores = number_text(chosen.replicas * answer.cores_each)
         return (
-            f"{so_far}{chosen.replicas:,} replica{'s' * (chosen.replicas > 1)} ({cores} core{'s' * (cores != '1')}) hold {slo} at "
-            f"{traffic}: {share_text(chosen.attainment.mean)} within it."
+            f"{so_far}{counted(chosen.replicas, 'replica')} ({cores} core{'s' * (cores != '1')}) "
+            f"{'holds' if chosen.replicas == 1 else 'hold'} {slo} at {traffic}: {share_text(chosen.attainment.mean)} within it."
         )
     if chosen is None:
-        return f"{so_far}no traffic was found at which {plan.replicas} replicas hold {slo}."
+        return f"{so_far}no traffic was found at which {counted(plan.replicas or 0, 'replica holds', 'replicas hold')} {slo}."
     return (
-        f"{so_far}{plan.replicas:,} replica{'s' * (plan.replicas != 1)} carry {number_text(chosen.rate_per_s)} requests per "
-        f"second within {slo}: {share_text(chosen.attainment.mean)} within it."
+        f"{so_far}{counted(plan.replicas or 0, 'replica carries', 'replicas carry')} {number_text(chosen.rate_per_s)} "
+        f"requests per second within {slo}: {share_text(chosen.attainment.mean)} within it."
     )
 
 

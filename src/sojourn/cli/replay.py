@@ -18,6 +18,7 @@ from sojourn.cli.simulate_view import Ended, as_json, print_run
 from sojourn.config.policies import read_batching, read_scaling
 from sojourn.domain.function import FunctionSettings
 from sojourn.domain.policy import FixedReplicas
+from sojourn.domain.wording import counted
 from sojourn.errors import ConfigurationError, SojournError
 from sojourn.sim.replay import arrivals_of, service_of
 from sojourn.sim.replay import replay as play_again
@@ -96,7 +97,7 @@ def _play(recorded: RecordedJournal, *, as_json: bool) -> int:
     if as_json:
         sys.stdout.buffer.write(msgspec.json.encode(played) + b"\n")
     elif played.differs_at is None:
-        click.echo(f"{played.steps:,} steps played again: every decision is the one recorded")
+        click.echo(f"{counted(played.steps, 'step')} played again: every decision is the one recorded")
     else:
         at_s, event, _ = recorded.steps[played.differs_at]
         click.echo(f"step {played.differs_at:,} at {at_s:.6f} s differs, {event}")

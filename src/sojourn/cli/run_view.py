@@ -9,6 +9,7 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
+from sojourn.domain.wording import counted
 from sojourn.errors import SojournError
 from sojourn.report.axis import duration_text, number_text, share_text
 from sojourn.report.statistics import LatencyQuantiles
@@ -55,6 +56,11 @@ def objective_text(slo: str | None, within_slo: float | None, *, is_met: bool) -
     """The verdict on one objective in a sentence."""
     word = "met" if is_met else "missed"
     return f"Objective {slo} was {word}: {share_text(within_slo)} of all requests were within it."
+
+
+def served_text(served: int, sent: int) -> str:
+    """The verdict on what promised nothing, in a sentence."""
+    return f"{served:,} of {counted(sent, 'request was', 'requests were')} served."
 
 
 def print_rows(console: Console, left: Sequence[tuple[str, str]], right: Sequence[tuple[str, str]]) -> None:

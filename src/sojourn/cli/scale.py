@@ -12,6 +12,7 @@ from sojourn.cli.completion import function_names
 from sojourn.cli.function_table import last_scaling, replicas
 from sojourn.cli.http_call import admin_json
 from sojourn.cli.options import admin_url_option, json_option
+from sojourn.domain.wording import counted
 
 
 @click.command("scale")
@@ -61,7 +62,7 @@ def _lines(state: dict[str, Any]) -> list[str]:
     limits = state["limits"]
     most = "as many as fit" if limits["max_replicas"] is None else str(limits["max_replicas"])
     lines = [
-        f"{state['name']}: at least {limits['min_replicas']}, at most {most} replicas",
+        f"{state['name']}: at least {counted(limits['min_replicas'], 'replica')}, at most {most}",
         f"replicas now (ready +starting -draining): {replicas(state)}",
     ]
     if state.get("last_scaling"):

@@ -20,6 +20,7 @@ from sojourn.cli.simulate_view import (
     verdict_of,
 )
 from sojourn.config.policies import policy_text
+from sojourn.domain.wording import counted
 from sojourn.report.axis import duration_text, number_text, share_text
 from sojourn.report.sim_series import Course, FunctionReport, SimReport, Stretch, together
 from sojourn.sim.result import SimulationResult
@@ -55,7 +56,7 @@ def report_of(
     is_one = len(names) == 1
     return SimReport(
         title=title,
-        subtitle=f"{run.total.sent:,} requests, {_without_folder(arrivals)} arrivals over {_span(scenario.duration_s)}, seed {scenario.seed}",
+        subtitle=f"{counted(run.total.sent, 'request')}, {_without_folder(arrivals)} arrivals over {_span(scenario.duration_s)}, seed {scenario.seed}",
         verdict=verdict,
         verdict_text=text,
         remarks=remarks,

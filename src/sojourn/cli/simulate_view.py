@@ -17,10 +17,12 @@ from sojourn.cli.run_view import (
     outcome_rows,
     print_rows,
     print_verdict,
+    served_text,
     service_rows,
     use_rows,
 )
 from sojourn.domain.scaling import ScalingDecision
+from sojourn.domain.wording import counted
 from sojourn.report.axis import duration_text, number_text, share_text
 from sojourn.report.sim_series import FUNCTION_HEADS
 from sojourn.sim.scenario import Run, Scenario
@@ -69,13 +71,13 @@ def verdict_of(ended: Ended) -> tuple[Verdict, str]:
     if nothing := nothing_served(total):
         return "missed" if total.sent else "none", so_far + nothing
     if total.objective_met is None:
-        return "none", f"{so_far}{total.outcomes['served']:,} of {total.sent:,} requests were served."
+        return "none", so_far + served_text(total.outcomes["served"], total.sent)
     kind: Verdict = "met" if total.objective_met else "missed"
     if len(functions) == 1:
         return kind, so_far + objective_text(total.slo, total.within_slo, is_met=total.objective_met)
     missed = [name for name in ended.by_traffic if functions[name].objective_met is False]
     judged = sum(1 for one in functions.values() if one.objective_met is not None)
-    text = f"{judged - len(missed)} of {judged} functions met their objective"
+    text = f"{judged - len(missed)} of {counted(judged, 'function met its', 'functions met their')} objective"
     if missed:
         more = f" and {len(missed) - _MISSED_NAMED} more" if len(missed) > _MISSED_NAMED else ""
         text += f"; missed by {', '.join(missed[:_MISSED_NAMED])}{more}"
@@ -87,7 +89,7 @@ def function_verdict(summary: RunSummary) -> str:
     if nothing := nothing_served(summary):
         return nothing
     if summary.objective_met is None:
-        return f"{summary.outcomes['served']:,} of {summary.sent:,} requests were served."
+        return served_text(summary.outcomes["served"], summary.sent)
     return objective_text(summary.slo, summary.within_slo, is_met=summary.objective_met)
 
 
@@ -98,7 +100,7 @@ def nothing_served(summary: RunSummary) -> str:
     if summary.outcomes["served"]:
         return ""
     ends = ", ".join(f"{count:,} {name}" for name, count in summary.outcomes.items() if count)
-    return f"Nothing was served: none of {summary.sent:,} requests ({ends or 'none has ended'})."
+    return f"Nothing was served: none of {counted(summary.sent, 'request')} ({ends or 'none has ended'})."
 
 
 def left_rows(summary: RunSummary) -> Rows:
@@ -205,7 +207,7 @@ def watched_sentences(ended: Ended) -> list[str]:
         of = f"{name}: " if several else ""
         bad = sum(watch.causes)
         for cause, count in sorted(watch.bad_by_cause.items(), key=lambda one: -one[1])[:_CAUSES_SHOWN]:
-            said.append(f"{of}{share_text(count / bad)} of {bad:,} bad requests {WORDS_OF_CAUSE[cause]}")
+            said.append(f"{of}{share_text(count / bad)} of {counted(bad, 'bad request')} {WORDS_OF_CAUSE[cause]}")
         fired = [(at_s, rule) for at_s, rule, state in watch.alerts if state is AlertState.FIRING]
         said += [f"{of}alert {rule} after {duration_text(at_s)}" for at_s, rule in fired[:_ALERTS_SHOWN]]
     return said[:_SENTENCES_SHOWN]

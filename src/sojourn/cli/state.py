@@ -16,11 +16,14 @@ from sojourn import __version__
 from sojourn.cli.options import json_option
 from sojourn.config.load import load_settings
 from sojourn.config.state_dir import claim
+from sojourn.domain.wording import counted
 from sojourn.errors import ConfigurationError, SojournError
 from sojourn.telemetry.history import FILE_NAME as HISTORY_NAME
 
 if TYPE_CHECKING:
+    from sojourn.state.backup import Backup
     from sojourn.state.check import Checked
+    from sojourn.state.restore import Restored
 
 _OTHERS = (HISTORY_NAME,)
 
@@ -70,7 +73,8 @@ def backup(
 
     It holds code and the hashes of keys: keep it where strangers cannot read it.
     """
-    from sojourn.state.backup import write_backup  # noqa: PLC0415 (only when it runs)
+    from sojourn.bundle.limits import size_text  # noqa: PLC0415 (only when it runs)
+    from sojourn.state.backup import write_backup  # noqa: PLC0415 (as above)
 
     directory = _directory(config, port, state_dir)
     made = write_backup(
@@ -78,8 +82,7 @@ def backup(
     )
     if _printed(made, as_json=as_json):
         return 0
-    counts = f"{made.functions} functions, {made.revisions} revisions, {made.keys} keys, {made.bundles} bundles"
-    click.echo(f"{made.file}: {made.bytes:,} bytes: {counts}, {', '.join(made.databases)}")
+    click.echo(f"{made.file}: {size_text(made.bytes)}: {_counts(made)}, {', '.join(made.databases)}")
     click.echo(f"to bring it back: sojourn state restore {made.file} --state-dir DIR")
     return 0
 
@@ -114,7 +117,7 @@ def restore(
     how = "in place of what was there" if restored.has_replaced else "into an empty directory"
     click.echo(f"{restored.state_dir}: restored {how}, as it was at {made_at}")
     names = ", ".join(restored.functions) or "none"
-    click.echo(f"functions: {names}; {restored.revisions} revisions, {restored.keys} keys, {restored.bundles} bundles")
+    click.echo(f"functions: {names}; {_counts(restored)}")
     return 0
 
 
@@ -157,11 +160,14 @@ def _printed(value: msgspec.Struct, *, as_json: bool, **further: Any) -> bool:
     return as_json
 
 
+def _counts(told: Backup | Restored | Checked) -> str:
+    """How much there is of each kind; functions only where they are not named."""
+    kinds = {"function": told.functions, "revision": told.revisions, "key": told.keys, "bundle": told.bundles}
+    return ", ".join(counted(count, kind) for kind, count in kinds.items() if isinstance(count, int))
+
+
 def _lines(checked: Checked) -> list[str]:
-    counts = (
-        f"{checked.functions} functions, {checked.revisions} revisions, {checked.keys} keys, {checked.bundles} bundles"
-    )
-    head = f"{checked.state_dir}: {counts}" if checked.version is not None else checked.state_dir
+    head = f"{checked.state_dir}: {_counts(checked)}" if checked.version is not None else checked.state_dir
     verdict = click.style("fail", fg="red") if checked.faults else click.style("ok", fg="green")
     lines = [f"{verdict}  {head}"]
     lines += [f"  {click.style('fault', fg='red')}  {fault}" for fault in checked.faults]

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from sojourn.cli.options import json_option, report_file
+from sojourn.domain.wording import counted
 from sojourn.workload.fit import Fit, fit_trace
 from sojourn.workload.trace import Trace
 from sojourn.workload.trace_file import read_trace, write_trace
@@ -83,4 +84,6 @@ def _print(measured: Fit, twin: Fit | None, top: int) -> None:
     if len(measured.functions) > 1:
         console.print(functions_of(measured, twin, top))
         if len(measured.functions) > top:
-            console.print(f"{len(measured.functions) - top} more functions; --top {len(measured.functions)} shows all")
+            console.print(
+                f"{counted(len(measured.functions) - top, 'more function')}; --top {len(measured.functions)} shows all"
+            )

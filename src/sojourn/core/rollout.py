@@ -35,6 +35,7 @@ from sojourn.domain.rollout import (
     Superseded,
     Verdict,
 )
+from sojourn.domain.wording import counted
 from sojourn.slo.canary import FALSE_ALARM, Comparison
 
 WARM_LIMIT_S: Final = 600.0
@@ -255,7 +256,7 @@ class Rollout:
         judged = zip(self._comparison.judged, self._judged_before, strict=True)
         stable, candidate = (after.total - before.total for after, before in judged)
         blocks = self._comparison.blocks - self._blocks_before
-        compared = f"{candidate:,} requests compared with {stable:,} of the stable revision"
+        compared = f"{counted(candidate, 'request')} compared with {stable:,} of the stable revision"
         if min(stable, candidate) >= REQUESTS_MIN and blocks >= BLOCKS_MIN:
             why = f"{compared}: no worse by enough to tell"
         elif now_s >= self._since_s + PATIENCE_STEPS * self._plan.step_s:

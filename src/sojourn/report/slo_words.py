@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from sojourn.domain.wording import counted
 from sojourn.report.axis import duration_text, number_text, share_text
 from sojourn.slo.alert import AlertState
 from sojourn.slo.budget import Budget
@@ -47,10 +48,12 @@ def verdict_of(status: SLOStatus) -> tuple[str, str]:
     share = share_text(status.good / status.total)
     promised = f"{status.objective.objective * 100:.10g} % are promised"
     if any(not former.judges_alike for former in status.former_objectives):
-        said = f"{share} of {status.total:,} requests met the objective of their time; {promised}"
+        said = f"{share} of {_requests(status.total)} met the objective of their time; {promised}"
     else:
         within = duration_text(status.objective.latency_s)
-        said = f"{share} of {status.total:,} requests were answered within {within}; {promised}"
+        said = (
+            f"{share} of {counted(status.total, 'request was', 'requests were')} answered within {within}; {promised}"
+        )
     return ("met" if status.is_met else "missed"), said
 
 
@@ -58,12 +61,12 @@ def _served(windows: list[WindowStatus]) -> str:
     served, window_s = 0, 0.0
     for window in windows:
         served, window_s = window.latency_s.served if window.latency_s else 0, window.window_s
-    return f"{served:,} requests served in the last {long_text(window_s)}" if served else "no request served lately"
+    return f"{_requests(served)} served in the last {long_text(window_s)}" if served else "no request served lately"
 
 
 def budget_text(status: SLOStatus, budget: Budget) -> str:
     """What a budget allowed and what was spent of it."""
-    return f"{budget.spent:,} bad; {number_text(budget.allowed)} are allowed among {status.total:,} requests"
+    return f"{budget.spent:,} bad; {number_text(budget.allowed)} are allowed among {_requests(status.total)}"
 
 
 def alert_text(alert: AlertStatus, clock: Clock) -> str:
@@ -130,7 +133,7 @@ def notes_of(status: SLOStatus, clock: Clock) -> Iterator[str]:
         )
     earlier = max(len(status.gaps) - _GAPS_SHOWN, 0) + status.gaps_left_out
     if earlier:
-        yield f"the server was stopped or killed {earlier:,} more times before"
+        yield f"the server was stopped or killed {counted(earlier, 'more time')} before"
     for gap in status.gaps[-_GAPS_SHOWN:]:
         yield _gap(gap, clock)
     if status.objective is not None and status.known_s < status.objective.window_s * 0.99:
@@ -140,7 +143,7 @@ def notes_of(status: SLOStatus, clock: Clock) -> Iterator[str]:
 
 
 def _requests(count: int) -> str:
-    return f"{count:,} request{'s' if count != 1 else ''}"
+    return counted(count, "request")
 
 
 def _former(former: FormerObjective, clock: Clock) -> str:

@@ -6,6 +6,7 @@ from math import ceil, floor, inf, log10
 from typing import Final
 
 from sojourn.domain.rollout import ArmCounts, Question, Verdict
+from sojourn.domain.wording import counted
 from sojourn.slo.cause import PLACE_OF_CAUSE, Cause
 from sojourn.slo.evidence import Block, BurnEvidence, ErrorEvidence
 from sojourn.slo.tally import Counts
@@ -162,7 +163,7 @@ def in_words(question: Question, stable: ArmCounts, candidate: ArmCounts, p_valu
     """Such as "3.1 % of 420 requests late or failed against 0.4 % of 8,012; p < 0.0004"."""
     verb = "failed in the function" if question is Question.ERRORS else "late or failed"
     shares = [_percent(share_of(counts, question)) for counts in (candidate, stable)]
-    return f"{shares[0]} of {candidate.total:,} requests {verb} against {shares[1]} of {stable.total:,}; {_p_text(p_value)}"
+    return f"{shares[0]} of {counted(candidate.total, 'request')} {verb} against {shares[1]} of {stable.total:,}; {_p_text(p_value)}"
 
 
 def _percent(share: float) -> str:

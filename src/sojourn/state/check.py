@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from sojourn.domain.wording import counted
 from sojourn.errors import StateError
 from sojourn.state.bundle_files import Verify, bundle_faults, is_present
 from sojourn.state.file import BUNDLES_NAME, FILE_NAME, version_of
@@ -76,7 +77,9 @@ def check_state(state_dir: Path, *, other_databases: Sequence[str] = (), verify:
             notes.append(f"the file has version {version}; the next server brings it to {VERSION}")
         unused = {path.name for path in bundles.iterdir()} - digests if bundles.is_dir() else set()
         if unused:
-            notes.append(f"{len(unused)} bundles belong to no revision; they are removed at the next start")
+            notes.append(
+                f"{counted(len(unused), 'bundle belongs', 'bundles belong')} to no revision; the next start removes what nothing needs"
+            )
         return Checked(
             state_dir=str(state_dir),
             version=version,

@@ -205,6 +205,16 @@ def test_a_run_in_which_nothing_was_served_is_no_success(serve, capsys, status, 
     assert json.loads(captured.out)["outcomes"]["served"] == 0
 
 
+def test_one_request_is_told_in_the_singular(serve, capsys):
+    """Served, and faulty."""
+    one = ["--rate", "5", "--duration", "200ms", "--arrivals", "constant", "--body", "1"]
+    assert run(["load", serve(), *one]) == 0
+    assert "1 of 1 request was served." in capsys.readouterr().out
+    assert run(["load", serve(status=422), *one]) == 1
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Nothing could count: the request was faulty (1 x 422)" in told
+
+
 def test_a_run_without_an_arrival_is_no_success(serve, capsys):
     """One request an hour and a fifth of a second: nothing was sent."""
     assert run(["load", serve(), "--rate", "0.0003", "--duration", "200ms", "--body", "1"]) == 1

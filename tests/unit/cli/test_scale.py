@@ -34,7 +34,7 @@ def test_a_count_fixes_the_replicas_and_zero_lets_them_go(scale):
 def test_people_are_told_limits_replicas_and_the_reason(scale):
     """And the same stands in `describe` and `list` from then on."""
     first, second, third = scale("echo", "2").stdout.decode().splitlines()
-    assert first == "echo: at least 2, at most 2 replicas"
+    assert first == "echo: at least 2 replicas, at most 2"
     assert second.startswith("replicas now (ready +starting -draining): ")
     assert third.startswith("last scaling: ")
     assert " -> 2: " in third

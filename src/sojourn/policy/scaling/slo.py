@@ -17,6 +17,7 @@ _DOWN_UTILIZATION = 0.8
 _PANIC_FACTOR = 2.0
 _PANIC_WINDOW_S = 2.0
 _ROUNDING = 1e-6
+_TELLABLE_S = 0.05  # no traffic within less says nothing
 _FRESH_S = 2.0  # older data is no data
 
 
@@ -78,7 +79,8 @@ class SLOScalingPolicy:
         terms = {"envelope_per_s": seen.per_s, "window_s": seen.window_s, "needed": rate_need, "batch": float(size)}
         why = f"envelope {seen.per_s:.4g}/s over {seen.window_s:.3g} s needs {_tenths(rate_need)} replicas at b={size}"
         if not rate_need:
-            why = f"nothing came in {seen.window_s:.3g} s, one replica is enough"
+            lately = f" in {seen.window_s:.3g} s" if seen.window_s >= _TELLABLE_S else ""
+            why = f"nothing came{lately}, one replica is enough"
         if expected_per_s > seen.per_s:
             need, size = replicas_for(service, view.latency_s, expected_per_s, most, slots)
             terms |= {"forecast_per_s": expected_per_s}
@@ -90,7 +92,7 @@ class SLOScalingPolicy:
             replicas = ceil(backlog - _ROUNDING)
             waiting = view.report.waiting + view.report.late
             terms |= {"waiting": float(waiting), "needed": backlog}
-            why = f"{waiting} waiting need {_tenths(backlog)} replicas at b={size}"
+            why = f"{waiting} waiting {'needs' if waiting == 1 else 'need'} {_tenths(backlog)} replicas at b={size}"
         return Want(min(replicas, most), why, terms), seen
 
     def _backlog(self, view: ScalingView, service: ServiceTimes, seen: Envelope, size: int) -> float:

@@ -14,6 +14,7 @@ from sojourn.policy.scaling.slo import SLOScalingPolicy
 EVERY_S = 0.25
 MEAN_S = (0.0, *(0.010 + 0.005 * size for size in range(1, 9)))  # a replica does 8 in 50 ms: 160/s
 SERVICE = ServiceTimes(1, MEAN_S, MEAN_S, 8, 1000)
+SLOW = ServiceTimes(1, (0.0, 0.3), (0.0, 0.3), 1, 1000)
 ONE_PER_S = 0.95 * 160  # what the policy trusts a single replica with
 
 
@@ -264,3 +265,17 @@ def test_the_same_reports_give_the_same_answers():
         return [want for per_s in (50, 700, 20, 0, 300) for want in traffic.pass_by(30, per_s)]
 
     assert answers() == answers()
+
+
+def test_a_first_look_at_nothing_is_told_without_its_length():
+    """A history of no length says nothing of how long nothing came; one of ten seconds does."""
+    traffic = Traffic()
+    traffic.history.add(DemandReport(function="f"), 0.0)
+    assert traffic.ask(DemandReport(function="f")).why == "nothing came, one replica is enough"
+    assert traffic.pass_by(10, 0)[-1].why.startswith("nothing came in ")
+
+
+def test_one_that_waits_is_told_as_one():
+    """In the singular."""
+    want = Traffic(present=0, service=SLOW, latency_s=0.2).pass_by(EVERY_S, 0, waiting=1)[-1]
+    assert want.why.startswith("1 waiting needs ")
