@@ -12,11 +12,11 @@ from urllib.parse import quote
 
 import click
 import msgspec
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from sojourn.access.key_ring import LIFE_S_MAX, KeyRing
+from sojourn.cli.function_table import output_console
 from sojourn.cli.http_call import admin_json, api_key
 from sojourn.cli.key_store import opened_key_store
 from sojourn.cli.options import admin_url_option, json_option, read_by
@@ -128,14 +128,15 @@ def list_keys(state_dir: Path | None, as_json: bool, admin_url: str) -> None:  #
     if not listed:
         click.echo("no keys: everybody on this machine may do everything; make one with: sojourn key create")
         return
+    console = output_console()
     table = Table("id", "label", "scopes", "state", "created", "ends", box=None, pad_edge=False)
     for one in listed:
         ends_at = one["revoked_at"] or one["expires_at"]
-        end = "never" if ends_at is None else _minute(ends_at)
+        end = "never" if ends_at is None else _second(ends_at)
         table.add_row(*(escape(text) for text in (
-            one["id"], one["label"], ", ".join(one["scopes"]), one["state"], _minute(one["created_at"]), end
+            one["id"], one["label"], ", ".join(one["scopes"]), one["state"], _second(one["created_at"]), end
         )))  # fmt: skip
-    Console().print(table)
+    console.print(table)
 
 
 @key.command("revoke")
@@ -153,9 +154,9 @@ def revoke(key_id: str, state_dir: Path | None, admin_url: str) -> None:
     click.echo(f"key {key_id} is revoked")
 
 
-def _minute(at: str) -> str:
-    """A UTC text to the minute, for a table."""
-    return at[:16].replace("T", " ") + "Z"
+def _second(at: str) -> str:
+    """A UTC text to the second, for a table: keys may live for seconds."""
+    return at[:19].replace("T", " ") + "Z"
 
 
 def _existing(state_dir: Path) -> Path:
