@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from sojourn.access.certificate import Certificate
+from sojourn.cli.examinations import examine
 from sojourn.cli.main import run as main
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -107,6 +108,29 @@ def test_commands_speak_https_with_what_is_trusted(server, command):
     assert "SSL_CERT_FILE" in errors
 
 
+def test_plain_http_where_tls_is_spoken_is_told(server, command, monkeypatch):
+    """By calls, reads and load; nothing else is guessed."""
+    for url in ("inference", "admin"):
+        monkeypatch.setattr(server, url, getattr(server, url)._replace(scheme="http"))
+    load = f"{server.inference.geturl()}/functions/double"
+    for words in (
+        ["invoke", "double", "21"],
+        ["list"],
+        ["load", load, "--rate", "50", "--duration", "100ms", "--body", "1"],
+    ):
+        code, _, errors = command(server, *words)
+        assert code == 1
+        assert "this port speaks TLS; write https:// instead of http://" in errors, words
+
+
+def test_the_doctor_knows_a_server_that_speaks_tls(server):
+    """Its ports are taken by what should be there, whatever its certificate."""
+    ports = {"SOJOURN_PORT": str(server.inference.port), "SOJOURN_ADMIN_PORT": str(server.admin.port)}
+    found = {finding.check: finding for finding in examine({"HOME": "/", **ports})}
+    for check in ("inference port", "admin port"):
+        assert (found[check].verdict, "running sojourn server" in found[check].found) == ("ok", True)
+
+
 def test_https_where_plain_http_is_spoken_is_told(command):
     """With the way out, instead of a protocol's name for it."""
 
@@ -116,6 +140,9 @@ def test_https_where_plain_http_is_spoken_is_told(command):
                 inference=urlsplit("http://localhost:1"), admin=urlsplit(f"https://localhost:{port.port}")
             )
             code, _, errors = await asyncio.to_thread(command, plain, "list")
+            assert (code, "write http:// instead" in errors) == (1, True)
+            load = ("load", f"https://localhost:{port.port}/functions/double", "--rate", "5", "--body", "1")
+            code, _, errors = await asyncio.to_thread(command, plain, *load)
             assert (code, "write http:// instead" in errors) == (1, True)
 
     run(scene)

@@ -14,11 +14,13 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from sojourn.cli.tls_probe import hint_at_https
 from sojourn.errors import ClientError
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 DEFAULT_ADMIN_URL = "http://127.0.0.1:8081"
 API_KEY_VARIABLE = "SOJOURN_API_KEY"
+UNAUTHENTICATED = 401
 ADMIN_TIMEOUT_S = 10.0
 _ANSWER_BYTES_MAX = 1024**3
 
@@ -37,12 +39,13 @@ class Answer(msgspec.Struct, frozen=True):
 
     @property
     def message(self) -> str:
-        """What the server said of a failure."""
+        """What the server said of a failure, and of a request it does not know the sender of, which key was sent."""
         try:
             error = json.loads(self.body)
-            return f"{error['error']} ({self.status} {error['code']}, request {error['request_id']})"
+            said = f"{error['error']} ({self.status} {error['code']}, request {error['request_id']})"
         except (ValueError, KeyError, TypeError):
-            return f"status {self.status}: {self.body[:200].decode('utf-8', 'replace')}"
+            said = f"status {self.status}: {self.body[:200].decode('utf-8', 'replace')}"
+        return f"{said}\n{key_hint()}" if self.status == UNAUTHENTICATED else said
 
 
 def call(
@@ -89,6 +92,13 @@ def key_header() -> dict[str, str]:
     """The header that carries the key, if there is one."""
     key = api_key()
     return {"authorization": f"Bearer {key}"} if key else {}
+
+
+def key_hint() -> str:
+    """What to do where a server asks for a key, or does not honour the one that was sent."""
+    if api_key():
+        return f"the key in {API_KEY_VARIABLE} was sent; set it to one that this server knows"
+    return f"no key was sent: set {API_KEY_VARIABLE} to one of this server's (export {API_KEY_VARIABLE}=sj_...)"
 
 
 def tls_trouble(err: ssl.SSLError) -> str:
@@ -140,11 +150,14 @@ def opened(
     except ssl.SSLError as err:
         raise ClientError(f"{url}: {tls_trouble(err)}") from err
     except (ConnectionError, socket.gaierror, OSError) as err:
+        if not isinstance(err, (ConnectionRefusedError, socket.gaierror)) and (hint := hint_at_https(place)):
+            raise ClientError(f"{url}: {hint}") from err
         raise ClientError(
             f"cannot reach a server at {url} ({err.strerror or err}); start one with: sojourn serve app.py"
         ) from err
     except http.client.HTTPException as err:
-        raise ClientError(f"{url}: not an HTTP answer ({type(err).__name__}); is this the right port?") from err
+        what = hint_at_https(place) or f"not an HTTP answer ({type(err).__name__}); is this the right port?"
+        raise ClientError(f"{url}: {what}") from err
     finally:
         connection.close()
 

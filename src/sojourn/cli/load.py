@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import click
 import msgspec
 from rich.console import Console
 
-from sojourn.cli.http_call import api_key
+from sojourn.cli.http_call import api_key, tls_trouble
 from sojourn.cli.load_progress import ProgressLine
 from sojourn.cli.load_report import nothing_served, print_result, replica_rows, write_report
 from sojourn.cli.options import duration as read_duration
 from sojourn.cli.options import parse_objective, report_file
 from sojourn.cli.options import rate as read_rate
 from sojourn.cli.replica_use import ReplicaUse, replica_use
+from sojourn.cli.tls_probe import hint_at_https
 from sojourn.domain.wording import counted
 from sojourn.errors import ClientError, ConfigurationError
 from sojourn.loadgen.options import LoadOptions
@@ -116,7 +119,7 @@ def load(
     except ConfigurationError as err:
         raise click.UsageError(str(err)) from err
     use_so_far = _look_at_replicas(admin_url, target)
-    with ProgressLine(Console(stderr=True), duration) as progress:
+    with ProgressLine(Console(stderr=True), duration) as progress, _tls_troubles_told(target):
         run = run_load(target, times, bodies, options=options, on_progress=progress.show)
     result = summarize(run, duration_s=duration, slo=objective, late_share_max=late_share)
     use = use_so_far() if use_so_far is not None else None
@@ -133,7 +136,24 @@ def load(
         print_result(Console(), result, extra)
         if html is not None:
             click.echo(f"report: {html}")
+    if result.sent and result.failures.connections == result.sent and (hint := hint_at_https(urlsplit(url))):
+        click.echo(f"{target.origin}: {hint}", err=True)
     return exit_code(result)
+
+
+@contextlib.contextmanager
+def _tls_troubles_told(target: Target) -> Iterator[None]:
+    """Where no TLS connection could be made, say what to do, as all commands do.
+
+    Raises:
+        ClientError: No connection could be made.
+    """
+    try:
+        yield
+    except ClientError as err:
+        if isinstance(err.__cause__, ssl.SSLError):
+            raise ClientError(f"{target.origin}: {tls_trouble(err.__cause__)}") from err.__cause__
+        raise
 
 
 def _look_at_replicas(admin_url: str | None, target: Target) -> Callable[[], ReplicaUse | None] | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from sojourn.cli.http_call import UNAUTHENTICATED, key_hint
 from sojourn.cli.replica_use import ReplicaUse
 from sojourn.cli.run_view import (
     Rows,
@@ -66,6 +67,8 @@ def nothing_served(result: LoadResult) -> str:
     statuses = {int(status): count for status, count in result.failures.statuses.items()}
     told = [f"{count:,} x {status}" for status, count in statuses.items()]
     told += [f"{count:,} without {what}" for count, what in _silent(result) if count]
+    if statuses.get(UNAUTHENTICATED) == result.sent:
+        return f"Nothing could count: the server asks for a key ({', '.join(told)}); {key_hint()}."
     faulty = sum(count for status, count in statuses.items() if 400 <= status < 500 and status not in _NOT_FAULTY)
     if faulty == result.sent:
         of_all = "the request was " if faulty == 1 else f"all {faulty:,} requests were "

@@ -67,6 +67,15 @@ def test_keys_are_made_listed_and_revoked_where_no_server_runs(sojourn):
     assert (unknown.returncode, b"sojourn key list" in unknown.stderr) == (1, True)
 
 
+def test_keys_that_live_for_seconds_show_when_they_end(sojourn):
+    """The list tells seconds: made and ended within one minute are not the same."""
+    made(sojourn, "--label", "short", "--scope", "read", "--expires", "2s", "--state-dir", "kept")
+    (one,) = json.loads(sojourn("key", "list", "--json", "--state-dir", "kept").stdout)
+    listed = sojourn("key", "list", "--state-dir", "kept").stdout.decode()
+    for at in (one["created_at"], one["expires_at"]):
+        assert at[:19].replace("T", " ") + "Z" in listed
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
@@ -107,12 +116,16 @@ def test_a_running_server_is_asked_and_its_directory_is_left_alone(start, sojour
         refused = sojourn(*command, environment=at)
         assert refused.returncode == 1
         assert b"401 unauthenticated" in refused.stderr, command
+        assert b"no key was sent: set SOJOURN_API_KEY" in refused.stderr, command
+    load = ["load", f"{inference}/functions/double", "--rate", "50", "--duration", "200ms", "--body", "1"]
+    refused = sojourn(*load, environment=at)
+    assert refused.returncode == 1
+    assert b"set SOJOURN_API_KEY" in b" ".join(refused.stdout.split())
     keyed = {**at, "SOJOURN_API_KEY": secret}
     assert sojourn("invoke", "double", "4", environment=keyed).stdout == b"8\n"
     assert sojourn("list", "--json", environment=keyed).returncode == 0
     assert sojourn("key", "list", environment=keyed).returncode == 0
-    load = ["load", f"{inference}/functions/double", "--rate", "50", "--duration", "200ms", "--body", "1", "--json"]
-    served = json.loads(sojourn(*load, "--admin-url", admin, environment=keyed).stdout)
+    served = json.loads(sojourn(*load, "--json", "--admin-url", admin, environment=keyed).stdout)
     assert served["outcomes"]["served"] == served["sent"] > 0
     assert served["cold_starts"] == 0
 
@@ -121,7 +134,9 @@ def test_a_running_server_is_asked_and_its_directory_is_left_alone(start, sojour
     assert sojourn("list", environment=read).returncode == 0
     assert b"403 scope_missing" in sojourn("key", "list", environment=read).stderr
     assert sojourn("key", "revoke", reader[3:11], environment=keyed).returncode == 0
-    assert b"401" in sojourn("list", environment=read).stderr
+    gone = sojourn("list", environment=read).stderr
+    assert b"401" in gone
+    assert b"the key in SOJOURN_API_KEY was sent" in gone
     assert server.end() == 0
     assert b"revoked" in sojourn("key", "list", "--state-dir", "kept").stdout
 
