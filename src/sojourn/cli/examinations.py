@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import errno
+import http.client
 import importlib
 import importlib.metadata
 import json
@@ -17,10 +18,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from sojourn.cli.doctor import Finding
-from sojourn.cli.http_call import call
+from sojourn.cli.tls_probe import unjudging
 from sojourn.config.load import load_settings
 from sojourn.config.settings import ServerSettings
-from sojourn.errors import ClientError, ConfigurationError
+from sojourn.errors import ConfigurationError
 from sojourn.launcher.in_force import NOT_ISOLATED, mechanisms
 from sojourn.launcher.isolation import Isolation, IsolationSettings
 
@@ -29,6 +30,7 @@ _PYTHON_MIN = (3, 11)
 _SOMAXCONN_MIN = 1024
 _PR_GET_PDEATHSIG = 2
 _PROBE_S = 2.0
+_HEALTH_BYTES_MAX = 65_536
 
 
 def examine(environment: Mapping[str, str]) -> Iterator[Finding]:
@@ -198,14 +200,22 @@ def _isolation(settings: ServerSettings) -> Iterator[Finding]:
 
 
 def _is_sojourn(host: str, port: int, health_path: str) -> bool:
-    """Whether a server of ours answers there."""
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    """Whether a server of ours answers there, plainly or over TLS with whatever certificate: it is told no key."""
+    plain = http.client.HTTPConnection(host, port, timeout=_PROBE_S)
+    secure = http.client.HTTPSConnection(host, port, timeout=_PROBE_S, context=unjudging())
+    return any(_is_healthy(connection, health_path) for connection in (plain, secure))
+
+
+def _is_healthy(connection: http.client.HTTPConnection, health_path: str) -> bool:
     try:
-        answer = call("GET", url, health_path, timeout_s=_PROBE_S)
-        status = json.loads(answer.body)["status"]
-    except (ClientError, ValueError, KeyError, TypeError):
+        connection.request("GET", health_path)
+        answer = connection.getresponse()
+        status = json.loads(answer.read(_HEALTH_BYTES_MAX))["status"]
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return False
-    return answer.is_good and status in {"ok", "live"} and "x-request-id" in answer.headers
+    finally:
+        connection.close()
+    return answer.status == 200 and status in {"ok", "live"} and "x-request-id" in answer.headers
 
 
 def _port(check: str, host: str, port: int, flag: str, health_path: str) -> Finding:
