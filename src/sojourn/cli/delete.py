@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from urllib.parse import quote
 
 import click
@@ -17,7 +18,27 @@ from sojourn.cli.options import admin_url_option
 @admin_url_option
 def delete(name: str, *, yes: bool, admin_url: str) -> None:
     """Delete the function NAME with all its revisions. Requests taken in are finished; later ones get 404."""
+    path = f"/api/v1/functions/{quote(name, safe='')}"
     if not yes:
-        click.confirm(f"delete {name} and its history from {admin_url}?", abort=True)
-    admin_json(admin_url, f"/api/v1/functions/{quote(name, safe='')}", method="DELETE")
+        admin_json(admin_url, f"{path}/revisions")  # nobody is asked about what is not there
+        _confirm(name, admin_url)
+    admin_json(admin_url, path, method="DELETE")
     click.echo(f"{name}: deleted")
+
+
+def _confirm(name: str, admin_url: str) -> None:
+    """Pass over a yes.
+
+    Raises:
+        click.Abort: The answer is no.
+        click.UsageError: There is nobody to answer.
+    """
+    try:
+        click.confirm(f"delete {name} and its history from {admin_url}?", abort=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        click.echo(err=True)
+        raise click.UsageError(
+            f"{name} was not deleted: nobody said yes on standard input; --yes deletes without asking"
+        ) from None
