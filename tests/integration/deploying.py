@@ -40,7 +40,9 @@ def sojourn(server: Server, *words: str) -> Result:
 def sojourn_process(server: Server, *words: str) -> subprocess.CompletedProcess:
     """The same as a process of its own, for several at once."""
     command = [sys.executable, "-m", "sojourn.cli.main", *words, "--admin-url", server.admin.geturl()]
-    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    return subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
 
 
 def deployed(server: Server, tree: Path, *options: str) -> dict:

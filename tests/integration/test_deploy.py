@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +19,19 @@ import sojourn
 @sojourn.function(slo="99% < 500ms", max_batch_size=8, min_replicas=1)
 def version(items: list[int]) -> list[str]:
     raise RuntimeError("worse")
+"""
+
+LOADING = """
+import time
+import sojourn
+
+@sojourn.function
+class Version:
+    def __init__(self):
+        time.sleep(600)
+
+    def __call__(self, items: list[int]) -> list[int]:
+        return items
 """
 
 
@@ -74,6 +88,12 @@ def test_rollout_rollback_and_delete_lose_no_request(tmp_path):
         wait_until(lambda: len(server.replica_pids()) == 1, "the other revision's replica to end")
         with Probes(server, "version") as last:
             last.wait_more(50)
+            unknown = sojourn_process(server, "delete", "nope")
+            assert (unknown.returncode, unknown.stdout) == (1, "")
+            assert "no function is called 'nope'" in unknown.stderr
+            nobody = sojourn_process(server, "delete", "version")
+            assert nobody.returncode == 2
+            assert "--yes" in nobody.stderr
             gone = sojourn(server, "delete", "version", "--yes")
             assert gone.exit_code == 0, gone.output
             last.wait_more(20)
@@ -81,6 +101,31 @@ def test_rollout_rollback_and_delete_lose_no_request(tmp_path):
         assert counted["revision"] != ""
         assert server.call("version", 1).status == 404
         wait_until(lambda: not server.replica_pids(), "all replicas to end")
+
+
+def test_a_wait_that_is_interrupted_leaves_the_rollout_to_the_server(tmp_path):
+    """Ctrl-C ends the command and says how to see the rollout and how to end it; that ends it."""
+    with Server(tmp_path, None) as server:
+        tree = write_app(tmp_path / "slow", LOADING)
+        words = ["deploy", str(tree), "--admin-url", server.admin.geturl()]
+        waiting = subprocess.Popen(
+            [sys.executable, "-u", "-m", "sojourn.cli.main", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert any("warming up" in line for line in waiting.stdout)
+            waiting.send_signal(signal.SIGINT)
+            _, errors = waiting.communicate(timeout=60)
+        finally:
+            waiting.kill()
+            waiting.communicate()
+        assert waiting.returncode == 130
+        assert "`sojourn rollback version` ends it" in errors
+        assert "warming up" in sojourn(server, "rollout", "version").stdout
+        assert sojourn(server, "rollback", "version").return_value == 0
+        assert "failed" in sojourn(server, "rollout", "version").stdout
 
 
 def test_what_cannot_be_deployed_is_told_and_changes_nothing(tmp_path):

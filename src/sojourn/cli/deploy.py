@@ -13,7 +13,7 @@ import click
 
 from sojourn.cli.http_call import call, check_admin
 from sojourn.cli.options import admin_url_option, duration, json_option
-from sojourn.cli.rollout_view import LIVE, show, told_of_timeout, watched
+from sojourn.cli.rollout_view import LIVE, interruption_told, show, told_of_timeout, watched
 from sojourn.domain.deployment import ALL_AT_ONCE, CANARY, RolloutPlan
 from sojourn.errors import ConfigurationError
 
@@ -85,12 +85,13 @@ def deploy(
     deployed = _sent(path, name, plan, admin_url, is_quiet=as_json)
     within_s = timeout_s or 300.0 + (plan.step_s * 10 * len(plan.shares) if strategy == CANARY else 0.0)
     ended = []
-    for one in deployed:
-        if not as_json:
-            state = "new" if one["created"] else "known already"
-            click.echo(f"{one['function']}@{one['revision']} ({state})")
-        if wait:
-            ended.append(watched(admin_url, one["function"], one["revision"], within_s, is_quiet=as_json))
+    with interruption_told([one["function"] for one in deployed]):
+        for one in deployed:
+            if not as_json:
+                state = "new" if one["created"] else "known already"
+                click.echo(f"{one['function']}@{one['revision']} ({state})")
+            if wait:
+                ended.append(watched(admin_url, one["function"], one["revision"], within_s, is_quiet=as_json))
     if as_json:
         click.echo(json.dumps({"functions": deployed, "rollouts": ended}, indent=2))
     _report(ended, within_s, time.monotonic() - began_at_s, is_quiet=as_json)

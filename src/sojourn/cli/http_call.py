@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from sojourn.cli.tls_probe import hint_at_https
-from sojourn.errors import ClientError
+from sojourn.errors import ClientError, ConnectionFailedError, ConnectionLostError
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 DEFAULT_ADMIN_URL = "http://127.0.0.1:8081"
@@ -142,7 +142,10 @@ def opened(
         connection = kind(place.hostname or "", place.port, timeout=timeout_s)
     except (ValueError, http.client.InvalidURL) as err:
         raise ClientError(f"{url!r} is not a usable URL: {err}") from err
+    is_connected = False
     try:
+        connection.connect()
+        is_connected = True
         connection.request(method, place.path.rstrip("/") + path, body, {**key_header(), **(headers or {})})
         yield connection.getresponse()
     except TimeoutError as err:
@@ -150,10 +153,14 @@ def opened(
     except ssl.SSLError as err:
         raise ClientError(f"{url}: {tls_trouble(err)}") from err
     except (ConnectionError, socket.gaierror, OSError) as err:
-        if not isinstance(err, (ConnectionRefusedError, socket.gaierror)) and (hint := hint_at_https(place)):
+        if not is_connected:
+            raise ConnectionFailedError(
+                f"cannot reach a server at {url} ({err.strerror or err}); start one with: sojourn serve app.py"
+            ) from err
+        if hint := hint_at_https(place):
             raise ClientError(f"{url}: {hint}") from err
-        raise ClientError(
-            f"cannot reach a server at {url} ({err.strerror or err}); start one with: sojourn serve app.py"
+        raise ConnectionLostError(
+            f"{url}: the connection broke before the answer was here ({err.strerror or err}); did the server end?"
         ) from err
     except http.client.HTTPException as err:
         what = hint_at_https(place) or f"not an HTTP answer ({type(err).__name__}); is this the right port?"
@@ -179,7 +186,7 @@ def admin_json(admin_url: str, path: str, *, method: str = "GET", content: Any =
     try:
         answer = call(method, admin_url, path, timeout_s=ADMIN_TIMEOUT_S, body=body, headers=headers)
     except ClientError as err:
-        raise ClientError(f"{err}\nname another server with --admin-url or SOJOURN_ADMIN_URL") from err
+        raise type(err)(f"{err}\nname another server with --admin-url or SOJOURN_ADMIN_URL") from err
     check_admin(answer, admin_url)
     try:
         return json.loads(answer.body)

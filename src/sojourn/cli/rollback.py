@@ -12,7 +12,7 @@ import click
 from sojourn.cli.completion import function_names
 from sojourn.cli.http_call import admin_json
 from sojourn.cli.options import admin_url_option, duration, json_option
-from sojourn.cli.rollout_view import FAILED, LIVE, ROLLED_BACK, show, watched
+from sojourn.cli.rollout_view import FAILED, LIVE, ROLLED_BACK, interruption_told, show, watched
 
 
 @click.command()
@@ -35,7 +35,8 @@ def rollback(name: str, revision: str | None, *, wait: bool, timeout_s: float, a
         admin_url, f"/api/v1/functions/{quote(name, safe='')}/rollback", method="POST", content=asked
     )
     if wait:
-        told = watched(admin_url, name, told["revision"], timeout_s, is_quiet=as_json)
+        with interruption_told([name]):
+            told = watched(admin_url, name, told["revision"], timeout_s, is_quiet=as_json)
     if as_json:
         click.echo(json.dumps(told, indent=2))
     else:

@@ -10,7 +10,7 @@ import click
 from sojourn.cli.completion import function_names
 from sojourn.cli.http_call import admin_json
 from sojourn.cli.options import admin_url_option, duration, json_option
-from sojourn.cli.rollout_view import FAILED, ROLLED_BACK, rollout_of, show, watched
+from sojourn.cli.rollout_view import FAILED, ROLLED_BACK, interruption_told, rollout_of, show, watched
 
 
 @click.command()
@@ -33,7 +33,8 @@ def rollout(name: str, *, promote: bool, wait: bool, timeout_s: float, as_json: 
         )
     told = rollout_of(admin_url, name)
     if wait:
-        told = watched(admin_url, name, told["revision"], timeout_s, is_quiet=as_json)
+        with interruption_told([name]):
+            told = watched(admin_url, name, told["revision"], timeout_s, is_quiet=as_json)
     if as_json:
         click.echo(json.dumps(told, indent=2))
     else:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
 import click
 
 from sojourn.cli.http_call import admin_json
+from sojourn.errors import ClientError, ConnectionFailedError
 
 LIVE, ROLLED_BACK, FAILED = "live", "rolled_back", "failed"
 _ENDED: Final = {LIVE, ROLLED_BACK, FAILED}
 _LOOK_EVERY_S: Final = 0.1
 _LOOK_AT_LEAST_EVERY_S: Final = 2.0
+_SILENCE_S: Final = 30.0  # a restart is sat out
 
 
 def rollout_of(admin_url: str, name: str) -> dict[str, Any]:
@@ -22,8 +26,12 @@ def rollout_of(admin_url: str, name: str) -> dict[str, Any]:
     return told
 
 
-def watched(admin_url: str, name: str, revision: str, within_s: float, *, is_quiet: bool) -> dict[str, Any]:
+def watched(
+    admin_url: str, name: str, revision: str, within_s: float, *, is_quiet: bool, silence_s: float = _SILENCE_S
+) -> dict[str, Any]:
     """Wait until the rollout of a revision has ended, telling each step; what it ended as.
+
+    A server that is restarted meanwhile goes on with it, and so does the wait.
 
     Args:
         admin_url: Where the server is.
@@ -31,11 +39,27 @@ def watched(admin_url: str, name: str, revision: str, within_s: float, *, is_qui
         revision: The revision expected to take over; another one that took its place ends the wait.
         within_s: How long to wait at most, in seconds; what it is then is returned.
         is_quiet: Whether steps are not told.
+        silence_s: How long the server may be away, in seconds, >= 0.
+
+    Raises:
+        ClientError: It was away for longer, or said no.
     """
     give_up_at_s = time.monotonic() + within_s
-    before, pause_s = "", _LOOK_EVERY_S
+    before, pause_s, silent_from_s = "", _LOOK_EVERY_S, None
     while True:
-        told = rollout_of(admin_url, name)
+        now_s = time.monotonic()
+        try:
+            told = rollout_of(admin_url, name)
+        except ConnectionFailedError as err:
+            cause = str(err).partition("\n")[0].partition(";")[0]
+            if silent_from_s is None:
+                silent_from_s = now_s
+                click.echo(f"  {cause}; waiting for it to come back", err=True)
+            if now_s >= min(give_up_at_s, silent_from_s + silence_s):
+                raise ClientError(f"{cause}\n{_told_of_silence(name, revision)}") from err
+            time.sleep(_LOOK_EVERY_S)
+            continue
+        silent_from_s = None
         line = step_line(told)
         if line != before and not is_quiet and told["state"] not in _ENDED:
             click.echo(f"  {line}")
@@ -44,6 +68,28 @@ def watched(admin_url: str, name: str, revision: str, within_s: float, *, is_qui
             return told
         time.sleep(pause_s)
         pause_s = min(pause_s * 1.2, _LOOK_AT_LEAST_EVERY_S)
+
+
+@contextlib.contextmanager
+def interruption_told(names: Sequence[str]) -> Iterator[None]:
+    """Whoever ends a wait by Ctrl-C is told that the server does not end with it, and what would."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        for name in names:
+            click.echo(
+                f"\n{name}: the rollout goes on at the server; `sojourn rollout {name} --wait` waits for it, "
+                f"`sojourn rollback {name}` ends it",
+                err=True,
+            )
+        raise
+
+
+def _told_of_silence(name: str, revision: str) -> str:
+    return (
+        f"how the rollout of {name}@{revision} ends is not known: a server that keeps its state goes on with it once it "
+        f"is started again (sojourn serve); `sojourn rollout {name} --wait` then waits for it"
+    )
 
 
 def step_line(told: dict[str, Any]) -> str:
