@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -17,7 +18,8 @@ from sojourn.cli.options import json_option
 from sojourn.config.load import load_settings
 from sojourn.config.state_dir import claim
 from sojourn.domain.wording import counted
-from sojourn.errors import ConfigurationError, SojournError
+from sojourn.errors import ConfigurationError, SojournError, StateError
+from sojourn.state.file import FILE_NAME
 from sojourn.telemetry.history import FILE_NAME as HISTORY_NAME
 
 if TYPE_CHECKING:
@@ -77,9 +79,18 @@ def backup(
     from sojourn.state.backup import write_backup  # noqa: PLC0415 (as above)
 
     directory = _directory(config, port, state_dir)
-    made = write_backup(
-        directory, file, time.time(), __version__, other_databases=_OTHERS, verify=_rehashed, is_replacing=is_replacing
-    )
+    try:
+        made = write_backup(
+            directory,
+            file,
+            time.time(),
+            __version__,
+            other_databases=_OTHERS,
+            verify=_rehashed,
+            is_replacing=is_replacing,
+        )
+    except StateError as err:
+        raise StateError(f"{err}{_hint(directory, state_dir)}") from err
     if _printed(made, as_json=as_json):
         return 0
     click.echo(f"{made.file}: {size_text(made.bytes)}: {_counts(made)}, {', '.join(made.databases)}")
@@ -104,13 +115,19 @@ def restore(
     from sojourn.state.restore import restore_backup  # noqa: PLC0415 (only when it runs)
 
     directory = _directory(config, port, state_dir)
+    made = [path for path in (directory, *directory.parents) if not path.exists()]
     held = claim(directory)
     try:
         restored = restore_backup(
             file, directory, other_databases=_OTHERS, verify=_rehashed, is_replacing=state_dir is not None
         )
+    except BaseException:
+        held.is_passing = bool(made)  # what was made for a restore that is refused goes with it
+        raise
     finally:
         held.release()
+        if held.is_passing:
+            _remove_empty(made)
     if _printed(restored, as_json=as_json):
         return 0
     made_at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(restored.made_at_s))
@@ -139,7 +156,24 @@ def check(
     if not _printed(checked, as_json=as_json, ok=not checked.faults):
         for line in _lines(checked):
             click.echo(line)
+        if checked.faults and (hint := _hint(Path(checked.state_dir), state_dir)):
+            click.echo(hint.strip(), err=True)
     return 1 if checked.faults else 0
+
+
+def _hint(directory: Path, asked: str | None) -> str:
+    """Where else the state may be, if it is not where it was looked for without a word of where that is."""
+    if asked is not None or (directory / FILE_NAME).exists():
+        return ""
+    return "\nname the directory as it was named to the server: --state-dir DIR, or --port PORT where it has none of its own"
+
+
+def _remove_empty(made: list[Path]) -> None:
+    """Take away directories that were made in vain, the innermost first; one in which there is something stays."""
+    with contextlib.suppress(OSError):
+        for path in made:
+            if path.exists():
+                path.rmdir()
 
 
 def _rehashed(bundles: Path, digest: str) -> str:

@@ -66,6 +66,35 @@ def test_restore_replaces_only_a_directory_that_is_named(tmp_path, capsys):
     store.close()
 
 
+def test_a_state_that_is_not_where_it_is_looked_for_is_asked_for_by_name(tmp_path, capsys):
+    """Who named a directory is told that nothing is there; who named none, how to name one."""
+    for words in (["backup", "state.tar"], ["check"]):
+        assert run(["state", *words]) == 1
+        shown = capsys.readouterr()
+        assert "no server has kept its state here" in shown.out + shown.err
+        assert "--state-dir DIR" in shown.err
+        assert run(["state", *words, "--state-dir", "nowhere"]) == 1
+        assert "--state-dir DIR" not in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refused_restore_leaves_no_directory_behind(tmp_path, capsys):
+    """Neither for a file that is not there nor for a damaged one; what was there before stays."""
+    make_state(tmp_path / "from")
+    assert run(["state", "backup", "state.tar", "--state-dir", "from"]) == 0
+    (tmp_path / "cut.tar").write_bytes((tmp_path / "state.tar").read_bytes()[:4000])
+    (tmp_path / "there").mkdir()
+    for file in ("none.tar", "cut.tar"):
+        assert run(["state", "restore", file]) == 1
+        assert run(["state", "restore", file, "--state-dir", "new/and/deep"]) == 1
+        assert run(["state", "restore", file, "--state-dir", "there/new"]) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cut.tar", "from", "state.tar", "there"]
+    assert list((tmp_path / "there").iterdir()) == []
+    assert run(["state", "restore", "state.tar", "--state-dir", "new/and/deep"]) == 0
+    assert (tmp_path / "new" / "and" / "deep" / "server.lock").exists()
+    capsys.readouterr()
+
+
 def test_while_a_server_holds_it_backup_and_check_go_on_and_restore_is_refused(tmp_path, capsys):
     """A real second process; nothing is changed by its refusal."""
     state_dir = make_state(tmp_path / "held")
