@@ -102,7 +102,7 @@ def _shown(value: Any, unit: str) -> str:
         return value
     if unit and isinstance(value, int | float):
         return _quantity(value, unit)
-    return json.dumps(value)
+    return number_text(value) if isinstance(value, float) else json.dumps(value)
 
 
 def _quantity(value: float, unit: str) -> str:

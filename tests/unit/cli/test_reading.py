@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from sojourn.cli.describe import _shown
 from sojourn.cli.function_table import function_table
 from sojourn.cli.list import _COLUMNS
 
@@ -52,6 +53,13 @@ def test_describe_shows_quantities_as_people_read_them(sojourn, urls):
     for line in ("slo: 99% < 500ms", "  timeout: 5 s", "  start_timeout: 60 s", "  threads: 1", "  memory: -"):
         assert line in lines
     assert "null" not in "\n".join(lines)
+
+
+def test_describe_rounds_what_has_no_unit(sojourn, urls):
+    """A mean as people read it; counts as they are, and no core with a fraction of nothing."""
+    assert _shown(1.6666666666666667, "") == "1.67"
+    assert (_shown(1.0, ""), _shown(4096, ""), _shown(True, "")) == ("1", "4096", "true")
+    assert "  cpus: 1" in sojourn("describe", "double", "--admin-url", urls[1]).stdout.decode().splitlines()
 
 
 def test_describe_shows_each_replica(sojourn, urls):
