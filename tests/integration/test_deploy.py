@@ -9,6 +9,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from click.shell_completion import BashComplete
+
+from sojourn.cli.main import cli
+
 sys.path.insert(0, str(Path(__file__).parent))
 from deploying import APP, Probes, deployed, sojourn, sojourn_process, write_app
 from server import Server, wait_until
@@ -35,8 +39,14 @@ class Version:
 """
 
 
-def test_an_empty_platform_takes_a_function_and_gives_it_back_after_a_kill(tmp_path):
-    """Deployed, called, known by its revision; killed at once, and there again with its history."""
+def offered(*words):
+    """What a shell offers for the last of these words."""
+    asked = BashComplete(cli, {}, "sojourn", "_SOJOURN_COMPLETE")
+    return [item.value for item in asked.get_completions(list(words[:-1]), words[-1])]
+
+
+def test_an_empty_platform_takes_a_function_and_gives_it_back_after_a_kill(tmp_path, monkeypatch):
+    """Deployed, called, known by its revision; killed at once, and there again with its history; completed by shells."""
     tree = write_app(tmp_path / "one", APP.format(answer="one"))
     with Server(tmp_path, None, "--state-dir", str(tmp_path / "kept")) as server:
         told = deployed(server, tree)
@@ -64,8 +74,15 @@ def test_an_empty_platform_takes_a_function_and_gives_it_back_after_a_kill(tmp_p
         assert server.function("version")["limits"] == {"min_replicas": 1, "max_replicas": 3}
         history = json.loads(sojourn(server, "history", "version", "--json").stdout)["revisions"]
         assert [(row["revision"], row["role"]) for row in history] == [(told["revision"], "live")]
-        deployed(server, write_app(tmp_path / "two", APP.format(answer="two")))
+        two = deployed(server, write_app(tmp_path / "two", APP.format(answer="two")))["revision"]
         assert server.function("version")["limits"] == {"min_replicas": 1, "max_replicas": 3}
+        monkeypatch.setenv("SOJOURN_ADMIN_URL", server.admin.geturl())
+        assert offered("invoke", "ver") == ["version"]
+        assert offered("invoke", "version@") == [f"version@{two}"]
+        assert offered("invoke", f"version@{two[:3]}") == [f"version@{two}"]
+        assert offered("invoke", "nope@") == []
+        assert offered("rollback", "version", "") == [told["revision"]]
+        assert offered("rollback", "version", two[:6]) == []
 
 
 def test_rollout_rollback_and_delete_lose_no_request(tmp_path):

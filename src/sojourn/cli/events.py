@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import click
 
+from sojourn.cli.completion import function_names
 from sojourn.cli.event_follow import follow
 from sojourn.cli.function_table import clock_text
 from sojourn.cli.http_call import admin_json
@@ -23,7 +24,7 @@ _SCALED_FIELDS = {"before", "after", "why", "terms"}
 
 @click.command("events")
 @click.option("--follow", "-f", "is_followed", is_flag=True, help="Go on with what happens from now on.")
-@click.option("--function", "name", metavar="NAME", help="Only of this function.")
+@click.option("--function", "name", metavar="NAME", shell_complete=function_names, help="Only of this function.")
 @click.option("--lines", "-n", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many past ones.")
 @json_option
 @admin_url_option

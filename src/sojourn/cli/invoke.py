@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import click
 
+from sojourn.cli.completion import called_names
 from sojourn.cli.http_call import DEFAULT_URL, Answer, call
 from sojourn.cli.options import duration
 from sojourn.errors import ClientError
@@ -24,7 +25,7 @@ _MARGIN_S = 5.0
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=called_names)
 @click.argument("data", required=False)
 @click.option("--url", envvar="SOJOURN_URL", default=DEFAULT_URL, show_default=True, help="Server (SOJOURN_URL).")
 @click.option(

@@ -7,12 +7,13 @@ from urllib.parse import quote
 
 import click
 
+from sojourn.cli.completion import function_names
 from sojourn.cli.http_call import admin_json
 from sojourn.cli.options import admin_url_option, json_option
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=function_names)
 @click.option("--lines", "-n", type=click.IntRange(1, 10_000), default=100, show_default=True, help="How many lines.")
 @click.option("--path", "only_path", is_flag=True, help="Show where the server keeps older lines, instead of lines.")
 @json_option

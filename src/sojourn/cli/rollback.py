@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import click
 
-from sojourn.cli.completion import function_names
+from sojourn.cli.completion import earlier_revisions, function_names
 from sojourn.cli.http_call import admin_json
 from sojourn.cli.options import admin_url_option, duration, json_option
 from sojourn.cli.rollout_view import FAILED, LIVE, ROLLED_BACK, interruption_told, show, watched
@@ -17,7 +17,7 @@ from sojourn.cli.rollout_view import FAILED, LIVE, ROLLED_BACK, interruption_tol
 
 @click.command()
 @click.argument("name", shell_complete=function_names)
-@click.argument("revision", required=False)
+@click.argument("revision", required=False, shell_complete=earlier_revisions)
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Whether to wait until it has taken over.")
 @click.option("--timeout", "timeout_s", type=duration, default="5m", show_default=True, help="How long to wait.")
 @json_option

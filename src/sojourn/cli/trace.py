@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 import click
 import msgspec
 
+from sojourn.cli.completion import function_names
 from sojourn.cli.function_table import Column, clock_text, function_table, output_console
 from sojourn.cli.http_call import admin_json
 from sojourn.cli.options import admin_url_option, json_option
@@ -20,7 +21,13 @@ from sojourn.telemetry.trace_store import KEPT_OF_A_KIND, SAMPLES_KEPT
 
 @click.command("trace")
 @click.argument("request_id", required=False)
-@click.option("--function", "name", metavar="NAME", help="Without REQUEST_ID: only of this function.")
+@click.option(
+    "--function",
+    "name",
+    metavar="NAME",
+    shell_complete=function_names,
+    help="Without REQUEST_ID: only of this function.",
+)
 @click.option("--kind", type=click.Choice([kind.value for kind in TraceKind]), help="Without REQUEST_ID: only these.")
 @click.option("--limit", "-n", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many at most.")
 @json_option

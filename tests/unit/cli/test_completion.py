@@ -33,6 +33,16 @@ def test_each_shell_gets_its_script(shell):
     assert f"_SOJOURN_COMPLETE={shell}_complete" in done.output
 
 
+def test_bash_leaves_a_pinned_name_in_one_piece():
+    """Behind name@ it would complete a word of its own otherwise."""
+    script = CliRunner().invoke(cli, ["completion", "bash"]).output
+    shown = subprocess.run(
+        ["bash", "-c", f'COMP_WORDBREAKS=" @="; {script.splitlines()[0]}; echo "[$COMP_WORDBREAKS]"'],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert shown.stdout == "[ =]\n"
+
+
 def test_commands_and_options_are_offered():
     """By their beginnings."""
     assert offered("sojourn roll") == ["rollout", "rollback"]
