@@ -137,10 +137,7 @@ def impossible_claims(functions: Iterable[FunctionSettings], capacity: Resources
                 )
         if settings.floor_replicas:
             minima = minima.plus(claim, settings.floor_replicas)
-            memory = f", memory={memory_text(claim.memory_bytes)}" if claim.memory_bytes else ""
-            parts.append(
-                f"{settings.name} {settings.floor_replicas} x (cpus={claim.cpus:g}, gpus={claim.gpus:g}{memory})"
-            )
+            parts.append(f"{settings.name} {settings.floor_replicas} x ({claim})")
     if not faults and not minima.fits(capacity):
         faults.append(
             f"min_replicas of all functions claim {minima}, the server has {capacity}: {'; '.join(parts)}. "

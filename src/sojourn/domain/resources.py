@@ -33,8 +33,9 @@ class Resources(msgspec.Struct, frozen=True):
     memory_bytes: int = 0
 
     def __str__(self) -> str:
-        """As options are written: `cpus=4, gpus=0, memory=16 GiB`."""
-        return f"cpus={self.cpus:g}, gpus={self.gpus:g}, memory={memory_text(self.memory_bytes)}"
+        """As options are written: `cpus=4, gpus=0, memory=16 GiB`; without memory if it is none."""
+        memory = f", memory={memory_text(self.memory_bytes)}" if self.memory_bytes else ""
+        return f"cpus={self.cpus:g}, gpus={self.gpus:g}{memory}"
 
     def plus(self, other: Resources, times: int = 1) -> Resources:
         """The sum of this and `times` the other (negative to take away)."""

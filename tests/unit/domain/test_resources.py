@@ -72,3 +72,4 @@ def test_memory_is_told_as_people_write_it(count, told):
 def test_resources_are_told_as_options_are_written():
     """Never as a power of ten."""
     assert str(Resources(2.5, 1, 25 * 10**9)) == "cpus=2.5, gpus=1, memory=25 GB"
+    assert str(Resources(3)) == "cpus=3, gpus=0"

@@ -27,5 +27,5 @@ def test_a_lack_of_room_is_told_in_the_units_people_write():
     replicas = SimpleNamespace(serving=lambda _: [])
     warming = Warming(controller, replicas, None, asyncio.Event(), lambda: next(times, 61.0))
     told = asyncio.run(warming.warm(service))
-    assert "of cpus=4, gpus=0, memory=25 GB the replicas there are hold cpus=0, gpus=0, memory=0 B" in told
+    assert "of cpus=4, gpus=0, memory=25 GB the replicas there are hold cpus=0, gpus=0; one" in told
     assert "one of 'digits' claims cpus=1, gpus=0, memory=1.5 GiB" in told
