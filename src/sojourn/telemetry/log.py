@@ -145,6 +145,8 @@ def shown(value: Any) -> str:
     """A field's value in a text line: escaped, in quotes if it could be read as more than one word."""
     if isinstance(value, float):
         return f"{value:.6g}"
+    if value is None:
+        return "none"
     text = escaped(_text(value))
     if not text or any(character in text for character in ' "='):
         return '"' + text.replace('"', '\\"') + '"'

@@ -40,10 +40,10 @@ class Sink:
 def test_text_line_says_time_level_event_and_fields():
     """The line a person reads, with quotes only where they are needed."""
     with Sink() as sink:
-        sink.log.info("replica.ready", replica=1, cold_start_s=0.8, cause="out of memory", note="")
+        sink.log.info("replica.ready", replica=1, cold_start_s=0.8, cause="out of memory", note="", most=None)
         time, rest = sink.text().split(" ", 1)
         assert time.endswith(":00.125")
-        assert rest == 'info    replica.ready replica=1 cold_start_s=0.8 cause="out of memory" note=""\n'
+        assert rest == 'info    replica.ready replica=1 cold_start_s=0.8 cause="out of memory" note="" most=none\n'
 
 
 def test_json_line_is_one_object():
