@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import click
 
-from sojourn.cli.http_call import call, check_admin
+from sojourn.cli.http_call import another_named, call, check_admin
 from sojourn.cli.options import admin_url_option, duration, json_option
 from sojourn.cli.rollout_view import LIVE, interruption_told, show, told_of_timeout, watched
 from sojourn.domain.deployment import ALL_AT_ONCE, CANARY, RolloutPlan
@@ -98,6 +100,19 @@ def deploy(
     return 0 if all(told["state"] == LIVE for told in ended) else 1
 
 
+@contextlib.contextmanager
+def _interruption_told() -> Iterator[None]:
+    """Whoever ends the sending by Ctrl-C is told that the server may have had all of it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(
+            "\nit was being sent: a server that had all of it deploys it; `sojourn list` and `sojourn history NAME` show that",
+            err=True,
+        )
+        raise
+
+
 def _report(ended: list[dict[str, Any]], within_s: float, took_s: float, *, is_quiet: bool) -> None:
     """Say how each rollout ended, or that it has not."""
     for told in ended:
@@ -127,14 +142,9 @@ def _sent(path: str, name: str | None, plan: RolloutPlan, admin_url: str, *, is_
         if plan.strategy == CANARY:
             asked |= {"shares": ",".join(f"{share:g}" for share in plan.shares), "step_s": f"{plan.step_s:g}"}
         headers = {"content-type": "application/gzip", "content-length": str(size)}
-        answer = call(
-            "POST",
-            admin_url,
-            f"/api/v1/deployments?{urlencode(asked)}",
-            timeout_s=_UPLOAD_S,
-            body=archive,
-            headers=headers,
-        )
+        path = f"/api/v1/deployments?{urlencode(asked)}"
+        with another_named(), _interruption_told():
+            answer = call("POST", admin_url, path, timeout_s=_UPLOAD_S, body=archive, headers=headers)
     check_admin(answer, admin_url)
     functions: list[dict[str, Any]] = json.loads(answer.body)["functions"]
     return functions

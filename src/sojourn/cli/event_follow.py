@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from sojourn.cli.http_call import check_admin, opened, read_answer
-from sojourn.errors import ClientError
+from sojourn.cli.http_call import another_named, check_admin, opened, read_answer
+from sojourn.errors import ClientError, ConnectionFailedError
 
 # Three heartbeats of the server: a stream that is silent for longer has lost its other end.
 _SILENCE_S = 30.0
@@ -45,6 +45,9 @@ def follow(admin_url: str, path: str, on_break: Callable[[str], None], retry_s: 
                     last_id = event_id or last_id
                     yield kind, json.loads(data)
         except (ClientError, ValueError) as err:
+            if is_first and isinstance(err, ConnectionFailedError):
+                with another_named():
+                    raise
             if is_first:
                 raise
             cause = str(err).splitlines()[0]

@@ -155,7 +155,7 @@ def opened(
     except (ConnectionError, socket.gaierror, OSError) as err:
         if not is_connected:
             raise ConnectionFailedError(
-                f"cannot reach a server at {url} ({err.strerror or err}); start one with: sojourn serve app.py"
+                f"cannot reach a server at {url} ({err.strerror or err}); start one with: sojourn serve, or sojourn serve app.py"
             ) from err
         if hint := hint_at_https(place):
             raise ClientError(f"{url}: {hint}") from err
@@ -167,6 +167,21 @@ def opened(
         raise ClientError(f"{url}: {what}") from err
     finally:
         connection.close()
+
+
+@contextlib.contextmanager
+def another_named(how: str = "--admin-url or SOJOURN_ADMIN_URL") -> Iterator[None]:
+    """Where no server answers, say how to name another one.
+
+    Raises:
+        ClientError: The same, and how.
+    """
+    try:
+        yield
+    except ConnectionLostError:  # it was the right one
+        raise
+    except ClientError as err:
+        raise type(err)(f"{err}\nname another server with {how}") from err
 
 
 def admin_json(admin_url: str, path: str, *, method: str = "GET", content: Any = None) -> Any:
@@ -183,10 +198,8 @@ def admin_json(admin_url: str, path: str, *, method: str = "GET", content: Any =
     """
     body = None if content is None else json.dumps(content).encode()
     headers = {} if body is None else {"content-type": "application/json"}
-    try:
+    with another_named():
         answer = call(method, admin_url, path, timeout_s=ADMIN_TIMEOUT_S, body=body, headers=headers)
-    except ClientError as err:
-        raise type(err)(f"{err}\nname another server with --admin-url or SOJOURN_ADMIN_URL") from err
     check_admin(answer, admin_url)
     try:
         return json.loads(answer.body)

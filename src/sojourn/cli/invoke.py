@@ -11,7 +11,7 @@ from urllib.parse import quote
 import click
 
 from sojourn.cli.completion import called_names
-from sojourn.cli.http_call import DEFAULT_URL, Answer, call
+from sojourn.cli.http_call import DEFAULT_URL, Answer, another_named, call
 from sojourn.cli.options import duration
 from sojourn.errors import ClientError
 
@@ -52,10 +52,8 @@ def invoke(name: str, data: str | None, url: str, timeout_s: float | None, kind:
     wait_s = (timeout_s if timeout_s is not None else 3600.0) + _MARGIN_S
     began_at_s = time.monotonic()
     path = f"/functions/{quote(name, safe='@')}"
-    try:
+    with another_named("--url or SOJOURN_URL"):
         answer = call("POST", url, path, timeout_s=wait_s, body=body, headers=headers)
-    except ClientError as err:
-        raise ClientError(f"{err}\nname another server with --url or SOJOURN_URL") from err
     took_s = time.monotonic() - began_at_s
     if as_json:
         click.echo(json.dumps(_report(answer, took_s), indent=2))

@@ -98,7 +98,7 @@ def step_line(told: dict[str, Any]) -> str:
     if state == "warming":
         return f"{label}: warming up"
     if state == "shifting":
-        return f"{label}: has {told['share']:.0%} of the traffic"
+        return f"{label}: has {told['share'] * 100:.3g} % of the traffic"
     if state == LIVE:
         return f"{label}: live" + (f" ({told['why']})" if told.get("why") else "")
     told_cause = f": {told['cause']}" if told["cause"] else ""

@@ -168,11 +168,13 @@ def test_a_url_that_is_none_is_told(sojourn, url):
     assert b"is not a usable URL" in done.stderr
 
 
-def test_no_server_is_told_with_the_way_out(sojourn):
+@pytest.mark.parametrize("command", [["list"], ["deploy", "app.py"], ["events", "--follow"]])
+def test_no_server_is_told_with_the_way_out(sojourn, tmp_path, command):
     """The message names the address, how to start a server and how to name another."""
+    (tmp_path / "app.py").write_text("")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    done = sojourn("list", "--admin-url", f"http://127.0.0.1:{port}")
+    done = sojourn(*command, "--admin-url", f"http://127.0.0.1:{port}")
     assert done.returncode == 1
     for part in (f"127.0.0.1:{port}", "sojourn serve", "SOJOURN_ADMIN_URL"):
         assert part.encode() in done.stderr
