@@ -77,6 +77,9 @@ def test_an_empty_platform_takes_a_function_and_gives_it_back_after_a_kill(tmp_p
         two = deployed(server, write_app(tmp_path / "two", APP.format(answer="two")))["revision"]
         assert server.function("version")["limits"] == {"min_replicas": 1, "max_replicas": 3}
         monkeypatch.setenv("SOJOURN_ADMIN_URL", server.admin.geturl())
+        told_of_profile = str(sojourn(server, "profile", "version").exception)
+        assert "measure it where it was deployed from" in told_of_profile
+        assert "sojourn profile app.py:version" in told_of_profile
         assert offered("invoke", "ver") == ["version"]
         assert offered("invoke", "version@") == [f"version@{two}"]
         assert offered("invoke", f"version@{two[:3]}") == [f"version@{two}"]

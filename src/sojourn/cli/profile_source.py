@@ -60,13 +60,19 @@ async def from_server(name: str, admin_url: str, timeout_s: float) -> FunctionMa
     Goes to the server's directory: what its function reads by a relative path is found there.
 
     Raises:
-        ClientError: The server does not answer, knows no such function, or runs where its files are not at hand.
+        ClientError: The server does not answer, knows no such function, got it by a deploy, or runs where its files are not
+            at hand.
         TargetError: Its target cannot be imported here.
     """
     try:
         detail = admin_json(admin_url, f"/api/v1/functions/{quote(name, safe='')}")
     except ClientError as err:
         raise ClientError(f"{err}\n{_MODULE_HINT}") from err
+    if _is_deployed(name, admin_url):
+        raise ClientError(
+            f"function {name!r} was deployed, and its source lies in the server's store; measure it where it was deployed "
+            f"from, without the server: sojourn profile {detail.get('target') or 'app.py'}:{name}"
+        )
     target, directory, settings = _told(detail, admin_url)
     try:
         os.chdir(directory)
@@ -82,6 +88,15 @@ async def from_server(name: str, admin_url: str, timeout_s: float) -> FunctionMa
             err=True,
         )
     return msgspec.structs.replace(manifest, settings=settings)
+
+
+def _is_deployed(name: str, admin_url: str) -> bool:
+    """Whether the server has revisions of a function, rather than a file or module named at its start."""
+    try:
+        admin_json(admin_url, f"/api/v1/functions/{quote(name, safe='')}/revisions")
+    except ClientError:
+        return False
+    return True
 
 
 def _told(detail: dict[str, Any], admin_url: str) -> tuple[str, str, FunctionSettings]:

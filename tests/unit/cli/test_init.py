@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +64,18 @@ def test_a_place_that_cannot_be_written_is_told(sojourn, tmp_path):
     done = sojourn("init", "file/below")
     assert done.returncode == 1
     assert b"cannot write" in done.stderr
+
+
+@pytest.mark.parametrize("template", ["minimal", "async"])
+def test_a_template_can_be_measured_as_it_is(template, sojourn, tmp_path):
+    """It declares examples, so that `sojourn profile` needs no items."""
+    assert sojourn("init", "app", "--template", template).returncode == 0
+    declared = [
+        one.__sojourn__
+        for one in runpy.run_path(str(tmp_path / "app" / "app.py")).values()
+        if hasattr(one, "__sojourn__")
+    ]
+    assert [bool(one.examples) for one in declared] == [True]
 
 
 @pytest.mark.parametrize("template", ["minimal", "async", "sklearn", "torch"])
