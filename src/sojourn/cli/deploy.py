@@ -90,7 +90,7 @@ def deploy(
     with interruption_told([one["function"] for one in deployed]):
         for one in deployed:
             if not as_json:
-                state = "new" if one["created"] else "known already"
+                state = "new" if one["created"] else "known already: the same code, settings and dependencies"
                 click.echo(f"{one['function']}@{one['revision']} ({state})")
             if wait:
                 ended.append(watched(admin_url, one["function"], one["revision"], within_s, is_quiet=as_json))
