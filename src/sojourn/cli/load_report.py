@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from sojourn.loadgen.result import LoadResult
 from sojourn.report.axis import duration_text
 from sojourn.report.page import RunReport, render
 from sojourn.report.series import RunSeries
+from sojourn.telemetry.log import escaped
 
 _NOT_FAULTY = {429, 499}  # refused for want of room, or given up: not what was sent
 
@@ -113,11 +115,23 @@ def count_rows(result: LoadResult) -> Rows:
     ]
 
 
+def failure_text(first: str) -> str:
+    """The first failure as a sentence, where the server told one in its own form: `HTTP 404: ...`."""
+    head, _, body = first.partition(": ")
+    try:
+        told = json.loads(body)
+        return f"{head}: {escaped(told['error'])} ({escaped(told['code'])}, request {escaped(told['request_id'])})"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return first
+
+
 def print_result(console: Console, result: LoadResult, extra: Sequence[tuple[str, str]] = ()) -> None:
     """Print the run's numbers side by side, and its verdict."""
     print_rows(console, [*extra, *result_rows(result)], count_rows(result))
     if result.failures.first:
-        console.print(f"first failure: {result.failures.first}", style="yellow", markup=False, highlight=False)
+        console.print(
+            f"first failure: {failure_text(result.failures.first)}", style="yellow", markup=False, highlight=False
+        )
     verdict, text = verdict_of(result)
     print_verdict(console, verdict, text)
 

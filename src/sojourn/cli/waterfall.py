@@ -40,8 +40,11 @@ def _lines(told: RequestTrace, width: int, *, is_plain: bool) -> Iterator[Text]:
     for sentence in told.sentences:
         yield Text(escaped(sentence))
     yield Text()
-    yield from _bars(told, max(width - _NAME_CHARACTERS - _TIME_CHARACTERS - 3, _BAR_CHARACTERS_MIN), is_plain=is_plain)
-    yield Text()
+    if told.phases:
+        yield from _bars(
+            told, max(width - _NAME_CHARACTERS - _TIME_CHARACTERS - 3, _BAR_CHARACTERS_MIN), is_plain=is_plain
+        )
+        yield Text()
     if told.batch is not None:
         batch = told.batch
         yield Text(f"batch {batch.batch_id} of {batch.size} on replica {batch.replica_id}{_mates(batch)}")

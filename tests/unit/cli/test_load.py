@@ -10,6 +10,7 @@ import pytest
 import uvloop
 
 from sojourn.cli.load import read_bodies
+from sojourn.cli.load_report import failure_text
 from sojourn.cli.main import run
 from sojourn.cli.options import parse_objective
 from sojourn.errors import ConfigurationError, ObjectiveError
@@ -203,6 +204,24 @@ def test_a_run_in_which_nothing_was_served_is_no_success(serve, capsys, status, 
     captured = capsys.readouterr()
     assert told in captured.err
     assert json.loads(captured.out)["outcomes"]["served"] == 0
+
+
+@pytest.mark.parametrize(
+    ("first", "told"),
+    [
+        (
+            'HTTP 404: {"error":"no function","code":"not_found","request_id":"a-1"}',
+            "HTTP 404: no function (not_found, request a-1)",
+        ),
+        ("HTTP 502: bad gateway", "HTTP 502: bad gateway"),
+        ('HTTP 502: {"error":"cut of', 'HTTP 502: {"error":"cut of'),
+        ("HTTP 500: [1]", "HTTP 500: [1]"),
+        ("the server closed the connection", "the server closed the connection"),
+    ],
+)
+def test_the_first_failure_is_told_as_a_sentence(first, told):
+    """Where the server said one; anything else is shown as it came."""
+    assert failure_text(first) == told
 
 
 def test_one_request_is_told_in_the_singular(serve, capsys):

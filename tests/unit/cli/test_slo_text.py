@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -98,6 +99,9 @@ def test_a_waterfall_fits_its_terminal(width, is_plain):
     assert queue.rindex(bar) < service.index(bar)
     assert queue.count(bar) == pytest.approx(2 * service.count(bar), abs=2)
     assert any("objective 100 ms" in line for line in lines)
+    refused = msgspec.structs.replace(told, phases=[], batch=None)
+    console.print(waterfall_of(refused, width, is_plain=is_plain))
+    assert "\n\n\n" not in console.file.getvalue()  # without bars there is one blank line, not two
 
 
 def status_of(name, objective="99.9% < 250ms over 7d", *, is_firing=True):
