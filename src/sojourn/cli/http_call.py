@@ -142,11 +142,12 @@ def opened(
         connection = kind(place.hostname or "", place.port, timeout=timeout_s)
     except (ValueError, http.client.InvalidURL) as err:
         raise ClientError(f"{url!r} is not a usable URL: {err}") from err
+    sent = {**key_header(), **(headers or {})}
     is_connected = False
     try:
         connection.connect()
         is_connected = True
-        connection.request(method, place.path.rstrip("/") + path, body, {**key_header(), **(headers or {})})
+        connection.request(method, place.path.rstrip("/") + path, body, sent)
         yield connection.getresponse()
     except TimeoutError as err:
         raise ClientError(f"{url}: no answer within {timeout_s:g} s") from err
