@@ -174,7 +174,7 @@ def _ring(path: Path) -> Iterator[KeyRing]:
         StartError: A server runs on it, or it cannot be used.
         StateError: Its keys cannot be read or written.
     """
-    state_dir = claim(path.expanduser())
+    state_dir = claim(path.expanduser(), if_held="leave out --state-dir, so that it is asked itself (--admin-url)")
     try:
         with opened_key_store(state_dir) as store:
             ring = KeyRing(store)

@@ -116,7 +116,7 @@ def restore(
 
     directory = _directory(config, port, state_dir)
     made = [path for path in (directory, *directory.parents) if not path.exists()]
-    held = claim(directory)
+    held = claim(directory, if_held="stop it first, or restore into another directory with --state-dir DIR")
     try:
         restored = restore_backup(
             file, directory, other_databases=_OTHERS, verify=_rehashed, is_replacing=state_dir is not None

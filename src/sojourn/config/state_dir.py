@@ -14,6 +14,10 @@ from sojourn.errors import StartError
 
 LOCK_NAME = "server.lock"
 RUN_NAME = "run"  # holds sockets and replicas' private directories, nothing that outlives the server
+_SERVE_BESIDE = (
+    "stop it, or serve beside it with another --port and --admin-port (each port has a state directory of its own), or "
+    "with another --state-dir"
+)
 _PASSING = re.compile(r"any-([1-9][0-9]{0,9})")
 
 
@@ -40,12 +44,13 @@ class StateDir:
         self._lock_fd = -1
 
 
-def claim(path: Path, *, is_passing: bool = False) -> StateDir:
+def claim(path: Path, *, is_passing: bool = False, if_held: str = _SERVE_BESIDE) -> StateDir:
     """Make the directory if need be, for its owner only, and take it for this process.
 
     Args:
         path: The directory.
         is_passing: It is meant for this run only.
+        if_held: What to do where a server holds it, for the error.
 
     Raises:
         StartError: It cannot be made or written, is not ours, or another server holds it.
@@ -69,11 +74,7 @@ def claim(path: Path, *, is_passing: bool = False) -> StateDir:
     except OSError as err:
         holder = os.pread(lock_fd, 20, 0).decode("ascii", "replace").strip() or "unknown"
         os.close(lock_fd)
-        raise StartError(
-            f"state directory {path} is held by a running server (process {holder}); "
-            "stop it, or serve beside it with another --port and --admin-port (each port has a state directory of "
-            "its own), or with another --state-dir"
-        ) from err
+        raise StartError(f"state directory {path} is held by a running server (process {holder}); {if_held}") from err
     os.ftruncate(lock_fd, 0)
     os.pwrite(lock_fd, f"{os.getpid()}\n".encode(), 0)
     return StateDir(path, lock_fd, is_passing=is_passing)

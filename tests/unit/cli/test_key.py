@@ -103,6 +103,8 @@ def test_a_running_server_is_asked_and_its_directory_is_left_alone(start, sojour
     at = {"SOJOURN_ADMIN_URL": admin, "SOJOURN_URL": inference}
     taken = sojourn("key", "create", "--label", "a", "--scope", "read", "--state-dir", "kept")
     assert (taken.returncode, b"held by a running server" in taken.stderr) == (1, True)
+    assert b"leave out --state-dir" in taken.stderr
+    assert b"serve beside it" not in taken.stderr
     assert b"no keys: everybody" in sojourn("key", "list", environment=at).stdout
     secret = made(sojourn, "--label", "root", "--scope", "admin", environment=at)
 

@@ -109,6 +109,7 @@ def test_while_a_server_holds_it_backup_and_check_go_on_and_restore_is_refused(t
         )
         assert ended.returncode == 1
         assert "is held by a running server" in ended.stderr
+        assert "stop it first, or restore into another directory" in ended.stderr
         store.put_key(key(2))
     finally:
         store.close()
