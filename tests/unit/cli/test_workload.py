@@ -40,7 +40,7 @@ def test_one_function_alone(trace, capsys):
 def test_few_functions_are_shown_of_many(trace, capsys):
     """And how to see the rest."""
     assert run(["workload", "fit", str(trace), "--top", "1"]) == 0
-    assert "1 more functions; --top 2 shows all" in capsys.readouterr().out
+    assert "1 more function; --top 2 shows all" in capsys.readouterr().out
 
 
 def test_json_has_each_figure_and_texts_that_can_be_used(trace, capsys):

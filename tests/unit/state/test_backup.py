@@ -194,5 +194,5 @@ def test_check_says_what_is_there_and_what_is_wrong(filled, tmp_path):
     noted = check_state(tmp_path, other_databases=OTHERS)
     assert noted.faults == []
     assert ["history.db is damaged" in note for note in noted.notes] == [True, False]
-    assert "belong to no revision" in noted.notes[1]
+    assert "1 bundle belongs to no revision" in noted.notes[1]
     assert check_state(tmp_path / "nowhere").faults
