@@ -192,13 +192,9 @@ class World:
 
     def _seen(self, now_s: float) -> CountsSeen:
         stable, candidate = self._counts("stable", now_s), self._counts("candidate", now_s)
-        if not candidate.total:
+        if candidate == ArmCounts():
             self._at_split = stable  # its counters begin with the split
-        before = self._at_split
-        since = ArmCounts(
-            total=stable.total - before.total, bad=stable.bad - before.bad, errors=stable.errors - before.errors
-        )
-        return CountsSeen(since, candidate)
+        return CountsSeen(stable.since(self._at_split), candidate)
 
     def _counts(self, name: str, now_s: float) -> ArmCounts:
         return counts_of_arm(self._watches[name].monitor.counts(now_s, _COUNTED_S))

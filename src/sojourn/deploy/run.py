@@ -195,7 +195,7 @@ class RolloutRun:
 
     def _counts_seen(self) -> CountsSeen:
         stable, candidate = self._counts()
-        return CountsSeen(_since(self._stable_before, stable), candidate)
+        return CountsSeen(stable.since(self._stable_before), candidate)
 
     def _failed_replica(self) -> ReplicaFailed | None:
         """One that has failed since traffic is shared and was not told yet."""
@@ -211,12 +211,9 @@ class RolloutRun:
     def _counts(self) -> tuple[ArmCounts, ArmCounts]:
         """What both revisions have counted since they were launched."""
         assert self.stable is not None, "there is a revision to compare with"
-        return tuple(  # type: ignore[return-value]
-            ArmCounts(total=counts.total, bad=counts.bad, errors=counts.failed)
-            for counts in (
-                self._platform.arm_counts(self.name, self.stable.revision),
-                self._platform.arm_counts(self.name, self.revision.revision),
-            )
+        return (
+            self._platform.arm_counts(self.name, self.stable.revision),
+            self._platform.arm_counts(self.name, self.revision.revision),
         )
 
     async def _step(self, event: RolloutEvent) -> None:
@@ -251,8 +248,3 @@ class RolloutRun:
                     self._traffic.remove(name, revision)
                 self._events.warning("rollout.rejected", function=name, revision=revision, cause=cause)
                 await self._on_reject(self, cause)
-
-
-def _since(before: ArmCounts, now: ArmCounts) -> ArmCounts:
-    """What was counted since."""
-    return ArmCounts(total=now.total - before.total, bad=now.bad - before.bad, errors=now.errors - before.errors)

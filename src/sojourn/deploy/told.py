@@ -84,7 +84,7 @@ def history_of(
 def evidence_of(run: RolloutRun) -> dict[str, object] | None:
     """What the counts of both revisions say; None if there was nothing to compare."""
     verdict = run.status.verdict
-    if not verdict.candidate.total:
+    if verdict.question is None:
         return None
     told: dict[str, object] = msgspec.to_builtins(verdict)
     return told

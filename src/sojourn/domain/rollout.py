@@ -14,6 +14,8 @@ class ArmCounts(msgspec.Struct, frozen=True, kw_only=True):
         total: Requests that count: against the objective or, without one, that were not ended by their client.
         bad: Those of them that were late, refused, failed or expired (without an objective none is late).
         errors: Those of the bad ones that failed in the function.
+        rejected: Requests whose input was found at fault: not of its type, or poison. Not in `total`, since clients spend no
+            error budget; compared as errors are, since a revision that rejects good inputs blames their clients.
 
     Raises:
         ValueError: They do not contain one another.
@@ -22,19 +24,42 @@ class ArmCounts(msgspec.Struct, frozen=True, kw_only=True):
     total: int = 0
     bad: int = 0
     errors: int = 0
+    rejected: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.errors <= self.bad <= self.total:
             raise ValueError(
                 f"counts must be 0 <= errors <= bad <= total, not {self.errors}, {self.bad} and {self.total}"
             )
+        if self.rejected < 0:
+            raise ValueError(f"rejected must be >= 0, not {self.rejected}")
+
+    def since(self, before: ArmCounts) -> ArmCounts:
+        """What was counted after `before`; a counter that fell is taken to have stood still."""
+        total = max(self.total - before.total, 0)
+        bad = min(max(self.bad - before.bad, 0), total)
+        return ArmCounts(
+            total=total,
+            bad=bad,
+            errors=min(max(self.errors - before.errors, 0), bad),
+            rejected=max(self.rejected - before.rejected, 0),
+        )
+
+    def plus(self, other: ArmCounts) -> ArmCounts:
+        """Both together."""
+        return ArmCounts(
+            total=self.total + other.total,
+            bad=self.bad + other.bad,
+            errors=self.errors + other.errors,
+            rejected=self.rejected + other.rejected,
+        )
 
 
 class Question(StrEnum):
     """In which respect two revisions are compared."""
 
     BURN = "burn"  # the share of requests that spend error budget
-    ERRORS = "errors"  # the share of requests that fail in the function
+    ERRORS = "errors"  # the share of requests that fail in the function, or whose input it is said to be
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

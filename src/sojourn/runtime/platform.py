@@ -27,6 +27,7 @@ from sojourn.domain.event import (
 )
 from sojourn.domain.function import FunctionManifest, FunctionSettings
 from sojourn.domain.resources import Resources
+from sojourn.domain.rollout import ArmCounts
 from sojourn.errors import ConfigurationError, DeploymentError, UnknownFunctionError
 from sojourn.estimate.service_time import Resumption
 from sojourn.runtime.alert_book import AlertBook
@@ -42,7 +43,7 @@ from sojourn.runtime.warming import Warming
 from sojourn.telemetry.edges import common_edges_s
 from sojourn.telemetry.events import PlatformEvents
 from sojourn.telemetry.journal import Journal
-from sojourn.telemetry.meter import ArmCounts, FunctionMeter
+from sojourn.telemetry.meter import FunctionMeter
 from sojourn.telemetry.trace_store import TraceStore
 
 RETIRE_S: Final = 30.0

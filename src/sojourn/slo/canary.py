@@ -120,14 +120,15 @@ class _Track:
             self._began_at_s = now_s - BLOCK_S[self.question]  # what the first look shows came before it
         if now_s - self._began_at_s < BLOCK_S[self.question] - _HAIR_S:
             return
-        new = _growth(self._from[0], stable), _growth(self._from[1], candidate)
-        if not (new[0].total and new[1].total):
+        new = stable.since(self._from[0]), candidate.since(self._from[1])
+        requests = requests_of(new[0], self.question), requests_of(new[1], self.question)
+        if not all(requests):
             return
         self.evidence.add(
-            Block(new[0].total, count_of(new[0], self.question), new[1].total, count_of(new[1], self.question))
+            Block(requests[0], count_of(new[0], self.question), requests[1], count_of(new[1], self.question))
         )
         self.blocks += 1
-        self.seen = _sum(self.seen[0], new[0]), _sum(self.seen[1], new[1])
+        self.seen = self.seen[0].plus(new[0]), self.seen[1].plus(new[1])
         self._begin_at(stable, candidate, now_s)
 
     def skip(self, stable: ArmCounts, candidate: ArmCounts, now_s: float) -> None:
@@ -140,30 +141,44 @@ class _Track:
 
 
 def counts_of_arm(counts: Counts) -> ArmCounts:
-    """What of a function's counts is compared: all that counts but what waited for a replica to start.
+    """What of a function's counts is compared: all that counts but what waited for a replica to start, and what was rejected.
 
     A revision that takes traffic over has cold starts that the other had long ago.
     """
     cold = counts.bad_by_cause[PLACE_OF_CAUSE[Cause.COLD_START]]
     errors = counts.bad_by_cause[PLACE_OF_CAUSE[Cause.FUNCTION_ERROR]]
-    return ArmCounts(total=counts.total - cold, bad=counts.bad - cold, errors=errors)
+    return ArmCounts(total=counts.total - cold, bad=counts.bad - cold, errors=errors, rejected=counts.client_faults)
+
+
+def requests_of(counts: ArmCounts, question: Question) -> int:
+    """How many requests a question is asked of: of lateness nothing can be told where the input was refused."""
+    return counts.total + counts.rejected if question is Question.ERRORS else counts.total
 
 
 def count_of(counts: ArmCounts, question: Question) -> int:
     """How many are in question."""
-    return counts.errors if question is Question.ERRORS else counts.bad
+    return counts.errors + counts.rejected if question is Question.ERRORS else counts.bad
 
 
 def share_of(counts: ArmCounts, question: Question) -> float:
     """What share of them is in question, in [0, 1]; 0 without requests."""
-    return count_of(counts, question) / counts.total if counts.total else 0.0
+    requests = requests_of(counts, question)
+    return count_of(counts, question) / requests if requests else 0.0
 
 
 def in_words(question: Question, stable: ArmCounts, candidate: ArmCounts, p_value: float) -> str:
     """Such as "3.1 % of 420 requests late or failed against 0.4 % of 8,012; p < 0.0004"."""
-    verb = "failed in the function" if question is Question.ERRORS else "late or failed"
+    verb = _verb(candidate) if question is Question.ERRORS else "late or failed"
     shares = [_percent(share_of(counts, question)) for counts in (candidate, stable)]
-    return f"{shares[0]} of {counted(candidate.total, 'request')} {verb} against {shares[1]} of {stable.total:,}; {_p_text(p_value)}"
+    of_candidate, of_stable = (requests_of(counts, question) for counts in (candidate, stable))
+    return f"{shares[0]} of {counted(of_candidate, 'request')} {verb} against {shares[1]} of {of_stable:,}; {_p_text(p_value)}"
+
+
+def _verb(counts: ArmCounts) -> str:
+    """What errors there were: who looks for the reason has to know whether the function raised or refused."""
+    if not counts.rejected:
+        return "failed in the function"
+    return "failed in the function or had their input rejected" if counts.errors else "had their input rejected"
 
 
 def _percent(share: float) -> str:
@@ -181,15 +196,5 @@ def _p_text(p_value: float) -> str:
     return f"p < {(floor(p_value / place) + 1) * place:.1g}"
 
 
-def _growth(before: ArmCounts, after: ArmCounts) -> ArmCounts:
-    total = max(after.total - before.total, 0)
-    bad = min(max(after.bad - before.bad, 0), total)
-    return ArmCounts(total=total, bad=bad, errors=min(max(after.errors - before.errors, 0), bad))
-
-
 def _most(before: ArmCounts, after: ArmCounts) -> ArmCounts:
-    return _sum(before, _growth(before, after))
-
-
-def _sum(one: ArmCounts, other: ArmCounts) -> ArmCounts:
-    return ArmCounts(total=one.total + other.total, bad=one.bad + other.bad, errors=one.errors + other.errors)
+    return before.plus(after.since(before))

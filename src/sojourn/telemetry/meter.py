@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from sojourn.domain.request import Outcome
+from sojourn.domain.rollout import ArmCounts
 from sojourn.domain.trace_context import TraceContext, own_ids
+from sojourn.slo.canary import counts_of_arm
 from sojourn.slo.cause import CAUSES, PLACE_OF_CAUSE, Cause
 from sojourn.slo.histogram import LogHistogram
 from sojourn.slo.monitor import Monitor
-from sojourn.slo.tally import Tally
+from sojourn.slo.tally import Counts, Tally
 from sojourn.telemetry.edges import BATCH_SIZE_EDGES, COLD_START_EDGES_S
 from sojourn.telemetry.histogram import EdgeHistogram, HistogramSnapshot
 
@@ -71,23 +73,6 @@ class Exemplar(msgspec.Struct, frozen=True):
     at_s: float
 
 
-class ArmCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a revision has counted since it was launched, for a verdict on it; exact, and only ever growing.
-
-    Args:
-        total: Requests that ended and count: those that were served and those that failed by the platform's or the
-            function's making. Faults of clients are left out.
-        bad: Those of them that were late or failed; without an objective none is late.
-        failed: Those of the bad that were not served.
-        latency_s: Of those served.
-    """
-
-    total: int = 0
-    bad: int = 0
-    failed: int = 0
-    latency_s: Quantiles = Quantiles()
-
-
 class MeterSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """All counters of one function at one instant; they only ever grow.
 
@@ -134,10 +119,11 @@ class FunctionMeter:
         "_duration_sum_s",
         "_edges_s",
         "_exemplars",
-        "_failed",
+        "_failed_by_cause",
         "_offset_s",
         "_queue_wait_counts",
         "_queue_wait_sum_s",
+        "_rejected",
         "_requests",
         "_service_times",
         "arrivals",
@@ -167,7 +153,8 @@ class FunctionMeter:
         self.slo_good = 0
         self.slo_events = 0
         self._bad_by_cause = [0] * len(CAUSES)
-        self._failed = 0  # that count against an objective, or would
+        self._failed_by_cause = [0] * len(CAUSES)  # not served; counted without an objective as well
+        self._rejected = 0  # failed by their client's making, as it was judged here
         self._offset_s = offset_s
         self._exemplars: dict[int, tuple[float, str, TraceContext | None, float]] = {}  # by bucket of latency
         self._edges_s = tuple(edges_s)
@@ -252,15 +239,17 @@ class FunctionMeter:
         """
         self._requests[outcome] += 1
         cell = self.monitor.current(now_s)
-        self._failed += cause is not None
         if cause is None:
             if outcome is _CANCELLED:
                 cell.cancelled += 1
             elif outcome is _EXPIRED:
                 cell.client_timeouts += 1
             else:
+                self._rejected += 1
                 cell.client_faults += 1
-        elif self.has_objective:
+            return
+        self._failed_by_cause[PLACE_OF_CAUSE[cause]] += 1
+        if self.has_objective:
             self.slo_events += 1
             cell.total += 1
             self._blame(cause, cell)
@@ -333,11 +322,12 @@ class FunctionMeter:
         )
 
     def arm_counts(self) -> ArmCounts:
-        """What it counted since it was made, as a verdict needs it."""
-        total, bad = self.slo_events, self.slo_events - self.slo_good
-        if not self.has_objective:
-            total, bad = self._requests[_SERVED] + self._failed, self._failed
-        return ArmCounts(total=total, bad=bad, failed=self._failed, latency_s=self.latency_since_start())
+        """What it counted since it was made, as a verdict needs it; without an objective all that was served is good."""
+        good = self.slo_good if self.has_objective else self._requests[_SERVED]
+        by_cause = self._bad_by_cause if self.has_objective else self._failed_by_cause
+        return counts_of_arm(
+            Counts(total=good + sum(by_cause), good=good, client_faults=self._rejected, bad_by_cause=tuple(by_cause))
+        )
 
     def latency_since_start(self) -> Quantiles:
         """Latency of all served requests since the first."""

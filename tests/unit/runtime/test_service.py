@@ -12,6 +12,7 @@ from desk import Desk, Listener, done, on_a_loop
 
 from sojourn.domain.event import Tick
 from sojourn.domain.request import Fault
+from sojourn.domain.rollout import ArmCounts
 from sojourn.telemetry.explain import trace_of
 from sojourn.wire.message import Cancel, ContentKind, Done, ItemFault
 
@@ -153,6 +154,7 @@ async def test_a_poisoned_input_is_refused_from_then_on_and_counted():
     assert other.heard == []
     assert desk.counted == {"failed": 2}
     assert desk.meter.arrivals == 3
+    assert desk.meter.arm_counts() == ArmCounts(rejected=2), "a verdict on this revision sees both"
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from sojourn.slo.cause import PLACE_OF_CAUSE, Cause
 from sojourn.slo.tally import Counts
 
 
-def counts(total, bad=0, errors=0):
-    return ArmCounts(total=total, bad=bad, errors=errors)
+def counts(total, bad=0, errors=0, rejected=0):
+    return ArmCounts(total=total, bad=bad, errors=errors, rejected=rejected)
 
 
 def looks(comparison, stable, candidate, *, begin=1, until=60):
@@ -61,6 +61,28 @@ def test_revisions_that_are_equally_bad_are_not_told_apart():
     """A client sends nonsense, a burst makes all late: both revisions see it, neither is condemned."""
     assert looks(Comparison(0.99), (95, 95, 0), (5, 5, 0), until=600)[0] is None
     assert looks(Comparison(0.99), (80, 20, 20), (20, 5, 5), until=600)[0] is None
+
+
+def test_a_candidate_that_calls_good_inputs_bad_is_caught_though_their_clients_are_blamed():
+    """What it rejects spends no budget and leaves nothing to be late: it is an error to be compared all the same."""
+    second, verdict = looks(Comparison(0.99), (19, 0, 0, 0), (0, 0, 0, 1))
+    assert second == 3
+    assert verdict.question is Question.ERRORS
+    assert verdict.evidence.startswith("100.0 % of 3 requests had their input rejected against 0.0 % of 57; ")
+    assert looks(Comparison(0.99), (190, 0, 0, 0), (9, 0, 0, 1))[0] is not None
+
+
+def test_a_client_whose_inputs_both_revisions_reject_condemns_neither():
+    """Nonsense is shared by chance as all else is: half of the traffic, or all of it."""
+    assert looks(Comparison(0.99), (50, 0, 0, 45), (3, 0, 0, 2), until=600)[0] is None
+    assert looks(Comparison(0.99), (0, 0, 0, 95), (0, 0, 0, 5), until=600)[0] is None
+
+
+def test_what_was_rejected_is_no_part_of_lateness():
+    """A flood of nonsense makes late requests no smaller a share."""
+    plain, flooded = Comparison(0.99), Comparison(0.99)
+    assert looks(plain, (190, 0, 0, 0), (10, 10, 0, 0))[0] == looks(flooded, (190, 0, 0, 1900), (10, 10, 0, 100))[0]
+    assert flooded.judged[1].total == plain.judged[1].total
 
 
 def test_what_is_certain_but_small_is_not_condemned():
@@ -126,6 +148,9 @@ def test_the_evidence_is_told_in_words_and_numbers():
     assert in_words(Question.ERRORS, counts(90_000, 9, 9), counts(30, 0, 0), 0.4301) == (
         "0.0 % of 30 requests failed in the function against 0.01 % of 90,000; p = 0.44"
     )
+    assert in_words(Question.ERRORS, counts(60), counts(30, 3, 3, 6), 0.4301) == (
+        "25.0 % of 36 requests failed in the function or had their input rejected against 0.0 % of 60; p = 0.44"
+    )
     assert in_words(Question.BURN, counts(1), counts(1), 1.0).endswith("p = 1")
     assert in_words(Question.BURN, counts(1), counts(1), 0.0095).endswith("p < 0.01")
     assert in_words(Question.BURN, counts(1), counts(1), 1e-30).endswith("p < 1e-9")
@@ -150,13 +175,23 @@ def test_cold_starts_are_left_out_of_what_is_compared():
     by_cause[PLACE_OF_CAUSE[Cause.COLD_START]] = 7
     by_cause[PLACE_OF_CAUSE[Cause.FUNCTION_ERROR]] = 2
     by_cause[PLACE_OF_CAUSE[Cause.QUEUEING]] = 1
-    assert counts_of_arm(Counts(total=100, good=90, bad_by_cause=tuple(by_cause))) == counts(93, 3, 2)
+    told = Counts(total=100, good=90, client_faults=5, bad_by_cause=tuple(by_cause))
+    assert counts_of_arm(told) == counts(93, 3, 2, 5)
 
 
 def test_counts_that_do_not_contain_one_another_are_refused():
     """More bad requests than requests is a fault of who counts."""
     with pytest.raises(ValueError, match="errors <= bad <= total"):
         counts(3, 4)
+    with pytest.raises(ValueError, match="rejected must be >= 0"):
+        counts(3, rejected=-1)
+
+
+def test_a_counter_that_fell_is_taken_to_have_stood_still():
+    """What came since is never less than nothing, and its parts fit into it."""
+    assert counts(9, 5, 2, 1).since(counts(10, 1, 0, 4)) == counts(0)
+    assert counts(12, 5, 4, 6).since(counts(10, 1, 0, 4)) == counts(2, 2, 2, 2)
+    assert counts(1, 1).plus(counts(2, 1, 1, 3)) == counts(3, 2, 1, 3)
 
 
 @given(

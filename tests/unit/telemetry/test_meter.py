@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sojourn.domain.request import Outcome
+from sojourn.domain.rollout import ArmCounts
 from sojourn.slo.cause import Cause
 from sojourn.telemetry.edges import BATCH_SIZE_EDGES, common_edges_s
 from sojourn.telemetry.meter import COLD_START_PHASES, FunctionMeter
@@ -34,6 +35,15 @@ def test_counters_agree_with_a_plain_recount(served, ended, has_objective):
     snapshot = meter.snapshot()
     counted = {one.value: sum(outcome is one for outcome, _ in ended) for one in Outcome}
     assert snapshot.requests == counted | {"served": len(served)}
+    failed = [cause for _, cause in ended if cause is not None]
+    late = [cause for *_, cause in served if cause is not None] if has_objective else []
+    cold = (late + failed).count(Cause.COLD_START)
+    assert meter.arm_counts() == ArmCounts(
+        total=len(served) + len(failed) - cold,
+        bad=len(late) + len(failed) - cold,
+        errors=(late + failed).count(Cause.FUNCTION_ERROR),
+        rejected=sum(end == (outcome, None) for end in ended for outcome in (Outcome.FAILED, Outcome.SHED)),
+    )
     bad = [cause for *_, cause in (*served, *ended) if cause is not None] if has_objective else []
     good = sum(cause is None for *_, cause in served) if has_objective else 0
     assert snapshot.bad_by_cause == {cause.value: bad.count(cause) for cause in Cause}
