@@ -9,6 +9,7 @@ import shutil
 import socket
 import ssl
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -21,7 +22,7 @@ from sojourn.cli.main import run as main
 
 sys.path.insert(0, str(Path(__file__).parent))
 from http_port import Client, Port, post, run
-from server import Server, refused_start
+from server import Server, refused_start, wait_until
 
 TLS = Path(__file__).parents[1] / "tls"
 SOURCE = """
@@ -223,3 +224,31 @@ def test_a_refused_body_is_answered_before_the_end_of_a_connection():
             assert (answer.status, answer.error["code"]) == (413, "body_too_large")
 
     run(scene)
+
+
+def test_handshakes_past_the_bound_are_refused_and_shown_on_metrics(server):
+    """Of each port by itself; whoever comes again is served."""
+    told = {"inference": "too_many_handshakes", "admin": "admin_too_many_handshakes"}
+    with ExitStack() as silent:
+        for name, bound in (("inference", 256), ("admin", 64)):
+            where = getattr(server, name)
+            for _ in range(bound + 8):
+                silent.enter_context(socket.create_connection((where.hostname, where.port), timeout=30))
+
+        def metrics():
+            connection = http.client.HTTPSConnection(
+                server.admin.hostname, server.admin.port, timeout=30, context=trusting()
+            )
+            try:
+                connection.request("GET", "/metrics")
+                return connection.getresponse().read().decode()
+            except OSError:  # all places are taken by those who have just come
+                return ""
+            finally:
+                connection.close()
+
+        def are_counted():
+            page = metrics()
+            return all(f'sojourn_gateway_refusals_total{{code="{code}"}}' in page for code in told.values())
+
+        wait_until(are_counted, "refused handshakes of both ports on /metrics")

@@ -29,6 +29,7 @@ class ConnectionBounds(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         connections: Most at once, >= 1; the next one ends the one that has been silent longest.
+        handshakes: Most that have not completed their TLS handshake, >= 1; it may take `request_s`.
         head_bytes: Most bytes of a request line with its headers, >= 256.
         request_s: Time for a whole request to arrive, in seconds, > 0.
         answer_s: Time from then until the answer has been taken, or the next part of one without end, in seconds, > 0.
@@ -38,12 +39,17 @@ class ConnectionBounds(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     connections: int = 64
+    handshakes: int = 64
     head_bytes: int = 16 * 1024
     request_s: float = 10.0
     answer_s: float = 30.0
 
     def __post_init__(self) -> None:
-        if self.connections < 1 or self.head_bytes < 256 or self.request_s <= 0 or self.answer_s <= 0:
+        if (
+            min(self.connections, self.handshakes) < 1
+            or self.head_bytes < 256
+            or min(self.request_s, self.answer_s) <= 0
+        ):
             raise ConfigurationError(f"bounds of the admin port are out of range: {self}")
 
 

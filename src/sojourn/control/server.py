@@ -9,11 +9,13 @@ import socket
 import ssl
 from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
 import uvicorn
 
 from sojourn.access.key_ring import KeyRing
 from sojourn.access.key_store import PassingKeys
+from sojourn.access.tls_listener import HandshakeBounds, TLSListener
 from sojourn.control.app import AdminRoutes, application
 from sojourn.control.connection import ConnectionBounds, bounded_protocol
 from sojourn.control.endpoint import EndpointTable
@@ -24,6 +26,7 @@ from sojourn.control.ports import Deployments, Insight, Operations, Overview
 from sojourn.errors import StartError
 from sojourn.telemetry.events import PlatformEvents
 
+ProtocolFactory = Callable[[], asyncio.Protocol]
 KEEP_ALIVE_S = 15
 CLOSE_S = 2
 
@@ -31,9 +34,12 @@ CLOSE_S = 2
 class _Server(uvicorn.Server):
     """uvicorn as a guest on a loop that is not its own."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(
+        self, config: uvicorn.Config, secured: Callable[[socket.socket, ProtocolFactory], TLSListener] | None
+    ) -> None:
         super().__init__(config)
         self.is_up = asyncio.Event()
+        self._secured = secured
         self._is_told_to_exit = asyncio.Event()
 
     @contextlib.contextmanager
@@ -43,8 +49,20 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and tell who waits for it."""
-        await super().startup(sockets=sockets)
+        if self._secured is None:
+            await super().startup(sockets=sockets)
+        else:
+            await super().startup(sockets=[])
+            for bound in sockets or ():
+                listener = self._secured(bound, self._protocol)
+                listener.start()
+                self.servers.append(cast("asyncio.base_events.Server", listener))
         self.is_up.set()
+
+    def _protocol(self) -> asyncio.Protocol:
+        """What uvicorn itself makes of a connection."""
+        make = cast("Callable[..., asyncio.Protocol]", self.config.http_protocol_class)
+        return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     async def main_loop(self) -> None:
         """Wait to be told, instead of looking ten times a second."""
@@ -90,6 +108,7 @@ class AdminServer:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._refusals = refusals
+        self._handshakes_refused = 0
         self._keys = keys or KeyRing(PassingKeys())
         self._tls = tls
         self.table: EndpointTable | None = None  # once it has started
@@ -127,7 +146,7 @@ class AdminServer:
             self._executor,
             self._keys,
             self._events,
-            self._refusals,
+            self._all_refusals,
         ).table()
         bound = _bind(host, port)
         checked = KeyCheck(application(table), self._keys, table.open_paths)
@@ -146,8 +165,7 @@ class AdminServer:
             timeout_graceful_shutdown=CLOSE_S,
         )
         config.load()
-        config.ssl = self._tls
-        self._server = server = _Server(config)
+        self._server = server = _Server(config, self._secured if self._tls is not None else None)
         self._serving = serving = asyncio.create_task(server.serve(sockets=[bound]), name="admin server")
         up = asyncio.create_task(server.is_up.wait(), name="admin server up")
         await asyncio.wait({serving, up}, return_when=asyncio.FIRST_COMPLETED)
@@ -158,6 +176,20 @@ class AdminServer:
             cause = serving.exception()
             raise StartError(f"the admin port did not start: {cause}") from cause
         return host, int(bound.getsockname()[1])
+
+    def _secured(self, bound: socket.socket, make_protocol: ProtocolFactory) -> TLSListener:
+        """A listener that speaks TLS; whom it refuses is counted."""
+        assert self._tls is not None, "asked for with a certificate"
+        bounds = HandshakeBounds(handshakes=self._bounds.handshakes, handshake_s=self._bounds.request_s)
+        return TLSListener([bound], make_protocol, self._tls, bounds, on_refused=self._count_handshake)
+
+    def _count_handshake(self) -> None:
+        self._handshakes_refused += 1
+
+    def _all_refusals(self) -> dict[str, int]:
+        """Those of the gateway, and our own."""
+        own = {"admin_too_many_handshakes": self._handshakes_refused} if self._handshakes_refused else {}
+        return {**self._refusals(), **own}
 
     async def close(self) -> None:
         """Answer what is being answered, end the event streams, close every connection and free the port."""

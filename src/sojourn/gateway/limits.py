@@ -19,6 +19,7 @@ _COUNTS = (
     "body_bytes",
     "inflight_body_bytes",
     "connections",
+    "handshakes",
     "pipelined",
     "small_chunks",
     "receipt_body_bytes_per_s",
@@ -38,6 +39,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         inflight_body_bytes: Bodies of all connections together, arriving or waiting for their answer; past it 503.
             At least `body_bytes`.
         connections: Open connections; one more is answered 503 and closed.
+        handshakes: Connections before the end of their TLS handshake, which may take `receipt_headers_s`; one more is
+            closed, or takes the place of one that has been at it for more than a second.
         pipelined: Requests of one connection that wait for their answer; one more is answered 429 and closed.
         small_chunks: Chunks of a chunked body that may be shorter than 64 bytes on average; past it 400.
         receipt_headers_s: From the first byte of a request to the end of its headers, in seconds; past it 408.
@@ -63,6 +66,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     body_bytes: int = 64 * MIB
     inflight_body_bytes: int = 512 * MIB
     connections: int = 10_000
+    handshakes: int = 256
     pipelined: int = 16
     small_chunks: int = 4096
     receipt_headers_s: float = 10.0

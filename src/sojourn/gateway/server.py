@@ -11,12 +11,14 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from sojourn.access.key_ring import KeyRing
+from sojourn.access.tls_listener import HandshakeBounds, TLSListener, listening_sockets
 from sojourn.errors import StartError
 from sojourn.gateway.connection import Connection
 from sojourn.gateway.context import Context
+from sojourn.gateway.descriptors import Room
 from sojourn.gateway.limits import Limits
 from sojourn.gateway.routes import Routes
 
@@ -53,7 +55,7 @@ class Gateway:
     ) -> None:
         self._context = Context(routes, limits or Limits(), is_ready, clock, keys=keys)
         self._tls = tls
-        self._server: asyncio.Server | None = None
+        self._server: asyncio.Server | TLSListener | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._to_sweep: list[Connection] = []
 
@@ -61,6 +63,11 @@ class Gateway:
     def connections(self) -> int:
         """Open connections, those being closed included."""
         return len(self._context.connections)
+
+    @property
+    def handshakes(self) -> int:
+        """Connections that have not completed their TLS handshake, and are none of the open ones yet."""
+        return self._server.handshakes if isinstance(self._server, TLSListener) else 0
 
     @property
     def held_bytes(self) -> int:
@@ -82,30 +89,32 @@ class Gateway:
         if not 0 <= port <= _PORT_MAX:  # libuv would silently take the number modulo 65536
             raise StartError(f"{_where(host, port)}: a port is a number from 0 to 65535; choose another with --port")
         try:
-            self._server = await loop.create_server(
-                lambda: Connection(self._context),
-                host,
-                port,
-                backlog=_BACKLOG,
-                start_serving=True,
-                **self._tls_options(),
-            )
+            self._server = await self._listen(host, port)
         except (OSError, UnicodeError) as error:
             raise StartError(_cause(error, host, port)) from error
         self._timer = loop.call_later(self._context.limits.sweep_s, self._sweep_slice)
         address = self._server.sockets[0].getsockname()
         return address[0], address[1]
 
-    def _tls_options(self) -> dict[str, Any]:
-        """How connections are made secure; a handshake may take as long as the headers of a request."""
-        limits = self._context.limits
+    async def _listen(self, host: str, port: int) -> asyncio.Server | TLSListener:
+        """Accept connections from now on; a TLS handshake may take as long as the headers of a request."""
+        context = self._context
         if self._tls is None:
-            return {}
-        return {
-            "ssl": self._tls,
-            "ssl_handshake_timeout": limits.receipt_headers_s,
-            "ssl_shutdown_timeout": limits.linger_s,
-        }
+            loop = asyncio.get_running_loop()
+            return await loop.create_server(lambda: Connection(context), host, port, backlog=_BACKLOG)
+        limits = context.limits
+        listener = TLSListener(
+            await listening_sockets(host, port, _BACKLOG),
+            lambda: Connection(context),
+            self._tls,
+            HandshakeBounds(
+                handshakes=limits.handshakes, handshake_s=limits.receipt_headers_s, goodbye_s=limits.linger_s
+            ),
+            has_room=lambda descriptor: context.descriptors.room_after(descriptor) is not Room.NONE,
+            on_refused=lambda: context.refused.update(("too_many_handshakes",)),
+        )
+        listener.start()
+        return listener
 
     def begin_drain(self) -> None:
         """Take no new connections, close idle ones, and let the others end with their next answer."""
@@ -119,6 +128,8 @@ class Gateway:
         """Drain, wait up to `linger_s` seconds for answers still due, then tell whoever is left and cut it off."""
         self.begin_drain()
         context = self._context
+        if isinstance(self._server, TLSListener):
+            await self._server.wait_closed()
         if context.connections and linger_s > 0:
             context.emptied = asyncio.Event()
             with contextlib.suppress(TimeoutError):
