@@ -17,7 +17,9 @@ from sojourn.errors import ConfigurationError
 
 # Under this name a request's ASGI extensions hold the call by which a long answer says that it goes on.
 ANSWER_GOES_ON = "sojourn.answer_goes_on"
-_EARNS_BYTES = 2**20
+# The slowest sender of a large body that is waited for, and how much of one is looked at together.
+_BODY_BYTES_PER_S = 16 * 1024
+_LOOK_BYTES = 16 * 1024
 _REFUSAL = (
     b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\nconnection: close\r\ncache-control: no-store\r\n"
     b"content-length: %d\r\n\r\n%b"
@@ -28,10 +30,11 @@ class ConnectionBounds(msgspec.Struct, frozen=True, kw_only=True):
     """What one client of the admin port may take.
 
     Args:
-        connections: Most at once, >= 1; the next one ends the one that has been silent longest.
+        connections: Most at once, >= 1; the next one ends the one that has waited longest for its client to send.
         handshakes: Most that have not completed their TLS handshake, >= 1; it may take `request_s`.
         head_bytes: Most bytes of a request line with its headers, >= 256.
-        request_s: Time for a whole request to arrive, in seconds, > 0.
+        request_s: Time for a whole request to arrive, in seconds, > 0. Each 16 KiB of its body earn one more second, but
+            never more than this from now on.
         answer_s: Time from then until the answer has been taken, or the next part of one without end, in seconds, > 0.
 
     Raises:
@@ -78,6 +81,12 @@ class Crowd:
             self._answering.discard(connection)
             self._waiting[connection] = None
 
+    def hears(self, connection: BoundedProtocol) -> None:
+        """Part of a body has come: whoever sends is not the one that has been silent longest."""
+        if connection in self._waiting:
+            del self._waiting[connection]
+            self._waiting[connection] = None
+
     def answers(self, connection: BoundedProtocol) -> None:
         """The client's request is here."""
         if connection in self._waiting:
@@ -98,10 +107,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._timer: asyncio.TimerHandle | None = None
+        self._rings_at_s = 0.0
         self._head_bytes = 0
         self._is_in_head = True
         self._is_whole = True  # there is no body whose rest is still to come
-        self._body_bytes = 0
+        self._earning_bytes = 0  # of a body, that have earned no time yet
         self._is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -143,7 +153,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """The head is whole; what follows is body."""
         self._is_in_head = False
         self._is_whole = False
-        self._head_bytes = self._body_bytes = 0
+        self._head_bytes = self._earning_bytes = 0
         self.scope["extensions"] = {ANSWER_GOES_ON: {"call": self._answer_goes_on}}
         super().on_headers_complete()
 
@@ -167,11 +177,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self._time(self.crowd.bounds.answer_s, self.end)
 
     def _count_body(self, received: int) -> None:
-        """Each mebibyte of a body earns the time of a request: a long upload is no slow client."""
-        before = self._body_bytes // _EARNS_BYTES
-        self._body_bytes += received
-        if self._body_bytes // _EARNS_BYTES > before:
-            self._time(self.crowd.bounds.request_s, self._too_slow)
+        """A body earns time as it comes: a long upload is no slow client. What nobody reads any more earns none."""
+        self._earning_bytes += received
+        if self._earning_bytes < _LOOK_BYTES or self._is_idle:
+            return
+        left_s = self._rings_at_s - self.loop.time() + self._earning_bytes / _BODY_BYTES_PER_S
+        self._earning_bytes = 0
+        self._time(min(left_s, self.crowd.bounds.request_s), self._too_slow)
+        self.crowd.hears(self)
 
     def _answer_goes_on(self) -> None:
         """Part of an answer is about to be sent: the client gets the full time for it."""
@@ -188,9 +201,14 @@ class BoundedProtocol(HttpToolsProtocol):
         """No answer is owed."""
         return self.cycle is None or self.cycle.response_complete
 
+    @property
+    def _is_unanswered(self) -> bool:
+        """Nothing was said yet to the only request there is."""
+        return self.cycle is None or not (self.cycle.response_started or self.pipeline)
+
     def _too_slow(self) -> None:
-        if self.transport.is_closing() or not (self._is_in_head or self.cycle is None):
-            self.end()  # nobody reads, or the answer was given before the whole body was there
+        if self.transport.is_closing() or not (self._is_in_head or self._is_unanswered):
+            self.end()  # nobody reads, or the answer was begun before the whole body was there
             return
         self._refuse(408, b"Request Timeout", b"too_slow", b"the request took too long to arrive")
 
@@ -198,7 +216,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_refused = True
         self._stop_timer()
         body = b'{"error":"%b","code":"%b","request_id":""}' % (message, code)
-        if self._is_idle:
+        if self._is_idle or self._is_unanswered:
             self.transport.write(_REFUSAL % (status, phrase, len(body), body))
         self.transport.close()
         # One that does not even read this is not waited for.
@@ -206,7 +224,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _time(self, delay_s: float, ring: Callable[[], None]) -> None:
         self._stop_timer()
-        self._timer = self.loop.call_later(delay_s, ring)
+        self._rings_at_s = self.loop.time() + delay_s
+        self._timer = self.loop.call_at(self._rings_at_s, ring)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
