@@ -76,6 +76,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     queue_requests: int = 10_000
     queue_bytes: int = 256 * MIB
     connections: int = 10_000
+    handshakes: int = 256
     pipelined: int = 16
     header_bytes: int = 16 * KIB
     header_count: int = 100
@@ -128,6 +129,7 @@ SETTINGS: dict[str, Setting] = {
     "queue_requests": Setting("Most requests waiting per function.", read_count, 1, 10_000_000),
     "queue_bytes": Setting("Most bytes of waiting requests per function.", read_size, KIB),
     "connections": Setting("Most open connections at the inference port.", read_count, 1, 1_000_000),
+    "handshakes": Setting("Most unfinished TLS handshakes at the inference port.", read_count, 1, 100_000),
     "pipelined": Setting("Most unanswered requests per connection.", read_count, 1, 10_000),
     "header_bytes": Setting("Most bytes of all headers of a request.", read_size, 256, 16 * MIB),
     "header_count": Setting("Most headers of a request.", read_count, 1, 10_000),
