@@ -9,6 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from click.shell_completion import BashComplete
 
 from sojourn.cli.main import cli
@@ -24,6 +25,8 @@ import sojourn
 def version(items: list[int]) -> list[str]:
     raise RuntimeError("worse")
 """
+# Whoever sends what was good before is told that it is wrong: 422, for which clients are blamed.
+REJECTING = APP.format(answer="two").replace("items: list[int]", "items: list[str]")
 
 LOADING = """
 import time
@@ -86,6 +89,24 @@ def test_an_empty_platform_takes_a_function_and_gives_it_back_after_a_kill(tmp_p
         assert offered("invoke", "nope@") == []
         assert offered("rollback", "version", "") == [told["revision"]]
         assert offered("rollback", "version", two[:6]) == []
+
+
+def test_an_objective_may_name_a_function_that_is_deployed_beside_a_file(tmp_path):
+    """It waits for its function, before the deploy and over a restart; what may be a mistake is told."""
+    (tmp_path / "sojourn.toml").write_text('[slo]\nversion = "95% < 2s"\nownn = "95% < 3s"\n')
+    own = APP.format(answer="own").replace("def version", "def own")
+    kept = ("--state-dir", str(tmp_path / "kept"))
+    with Server(tmp_path, own, *kept) as server:
+        waits = [(line["function"], line["cause"]) for line in server.logged("objective.waits")]
+        assert [name for name, _ in waits] == ["version", "ownn"]
+        assert waits[1][1].endswith("did you mean 'own'?")
+        deployed(server, write_app(tmp_path / "one", APP.format(answer="one")))
+        assert server.ask("/api/v1/functions/version/slo").body["objective"]["objective"] == 0.95
+        assert server.ask("/api/v1/functions/own/slo").body["objective"]["objective"] == 0.99
+    with Server(tmp_path, own, *kept) as server:
+        assert [line["function"] for line in server.logged("objective.waits")][-1:] == ["ownn"]
+        assert len(server.logged("objective.waits")) == 1
+        assert server.ask("/api/v1/functions/version/slo").body["objective"]["objective"] == 0.95
 
 
 def test_rollout_rollback_and_delete_lose_no_request(tmp_path):
@@ -168,19 +189,20 @@ def test_what_cannot_be_deployed_is_told_and_changes_nothing(tmp_path):
         assert server.call("version", 1).body == "one"
 
 
-def test_a_canary_that_fails_is_rolled_back_with_its_evidence(tmp_path):
+@pytest.mark.parametrize(("source", "counted"), [(FAILING, "bad"), (REJECTING, "rejected")])
+def test_a_canary_that_is_worse_is_rolled_back_with_its_evidence(tmp_path, source, counted):
     """Half of the traffic fails for a moment; then all of it goes to the old revision again, and the numbers say why."""
     with Server(tmp_path, None) as server:
         deployed(server, write_app(tmp_path / "one", APP.format(answer="one")))
         with Probes(server, "version") as probes:
             told = deployed(
-                server, write_app(tmp_path / "bad", FAILING), "--strategy", "canary", "--shares", "50%", "--step", "30s"
+                server, write_app(tmp_path / "bad", source), "--strategy", "canary", "--shares", "50%", "--step", "30s"
             )
             probes.wait_body("one")
             probes.wait_more(50)
         assert told["state"] == "rolled_back"
         assert told["evidence"]["question"] in {"errors", "burn"}
-        assert told["evidence"]["candidate"]["bad"] > 0
+        assert told["evidence"]["candidate"][counted] > 0
         assert {status for status, _ in probes.answers[-50:]} == {200}
         history = json.loads(sojourn(server, "history", "version", "--json").stdout)["revisions"]
         assert [row["outcome"] for row in history] == ["rolled_back", "live"]

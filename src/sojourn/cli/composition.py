@@ -68,6 +68,7 @@ class Server:
         self.inference_url = ""
         self.admin_url = ""
         self.functions: list[str] = []  # those served when it became ready
+        self.known: set[str] = set()  # and those that are deployed and cannot be served here
 
     async def start(self, manifests: Sequence[FunctionManifest]) -> None:
         """Open both ports, serve the functions, bring back what was deployed, and wait until each has a ready replica.
@@ -157,7 +158,7 @@ class Server:
             raise StartError(str(error)) from None
         for service in platform.services.values():
             routes.add(service)
-        await deployments.restore()
+        self.known = {*platform.services, *await deployments.restore()}
         await watch.load()
         watch.start()
         routes.is_filling = False

@@ -15,7 +15,7 @@ import click
 
 from sojourn.cli.output import abandon_stdout, refuse_other_files
 from sojourn.config.load import FILE_NAME, default_state_dir, load_settings, unknown_variables
-from sojourn.config.objectives import with_objectives
+from sojourn.config.objectives import TABLE, waiting, with_objectives
 from sojourn.config.quantities import read_switch
 from sojourn.config.settings import SETTINGS, ServerSettings, flag_of, variable_of
 from sojourn.config.state_dir import StateDir, claim, sweep
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 # Descriptors besides connections: replicas, their pipes, the ports, files.
 _OTHER_DESCRIPTORS = 512
 _LINGER_S = 1.0
+_REMEDY_OF_WAITING = f"it holds as soon as such a function is deployed; else correct [{TABLE}] in {FILE_NAME}"
 _COLLECT_AFTER_ALLOCATIONS = 50_000
 
 
@@ -120,8 +121,9 @@ async def _served(target: str | None, settings: ServerSettings, event_log: Event
     async def start() -> None:
         event_log.info("server.starting", target=target or "", pid=os.getpid())
         described = await describe(target, settings.describe_timeout_s) if target is not None else []
-        manifests = with_objectives(described, settings.objectives, FILE_NAME) if described else []
-        await server.start(manifests)
+        await server.start(with_objectives(described, settings.objectives))
+        for name, cause in waiting(settings.objectives, server.known).items():
+            event_log.warning("objective.waits", function=name, cause=cause, remedy=_REMEDY_OF_WAITING)
         _spare_collector()
         _announce(server)
         server.events.info("server.ready", inference=server.inference_url, admin=server.admin_url)

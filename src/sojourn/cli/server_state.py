@@ -11,7 +11,6 @@ from typing import Final
 
 from sojourn.access.key_ring import KeyRing
 from sojourn.bundle.store import BundleStore
-from sojourn.config.load import FILE_NAME
 from sojourn.config.objectives import with_objectives
 from sojourn.config.settings import ServerSettings
 from sojourn.deploy.service import DeployService
@@ -95,8 +94,7 @@ class ServerState:
                 await asyncio.to_thread(isolation.ended, confinement)
 
         def adjusted(manifest: FunctionManifest) -> FunctionManifest:
-            wanted = {name: slo for name, slo in settings.objectives.items() if name == manifest.name}
-            return with_objectives([manifest], wanted, FILE_NAME)[0]
+            return with_objectives([manifest], settings.objectives)[0]
 
         return DeployService(
             platform,

@@ -6,12 +6,12 @@ import difflib
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import structs
 
-from sojourn.domain.function import FunctionManifest
+from sojourn.domain.function import NAME, FunctionManifest
 from sojourn.domain.objective import SLO, parse_slo
 from sojourn.errors import ConfigurationError, ObjectiveError
 
@@ -33,6 +33,11 @@ def read_objectives(table: Any, place: str, faults: list[str]) -> dict[str, SLO]
         return {}
     found: dict[str, SLO] = {}
     for name, text in table.items():
+        if NAME.fullmatch(name) is None:
+            faults.append(
+                f"{place}.{name}: no function can have this name: 1-63 characters of a-z, 0-9 and inner hyphens"
+            )
+            continue
         if not isinstance(text, str):
             faults.append(f'{place}.{name}: must be an objective such as "99% < 100ms", not {text!r}')
             continue
@@ -43,20 +48,11 @@ def read_objectives(table: Any, place: str, faults: list[str]) -> dict[str, SLO]
     return found
 
 
-def with_objectives(
-    manifests: Iterable[FunctionManifest], objectives: Mapping[str, SLO], place: str
-) -> list[FunctionManifest]:
+def with_objectives(manifests: Iterable[FunctionManifest], objectives: Mapping[str, SLO]) -> list[FunctionManifest]:
     """The manifests, with the objectives that take the place of their own; revisions stay.
 
-    Raises:
-        ConfigurationError: An objective is for a function that is not there; all of these are named.
+    Those of other functions wait for theirs: they may be deployed later (`waiting`).
     """
-    manifests = list(manifests)
-    names = [manifest.name for manifest in manifests]
-    unknown = [name for name in objectives if name not in names]
-    if unknown:
-        told = "\n".join(f"  {place} [{TABLE}] {name}: no such function{_near(name, names)}" for name in unknown)
-        raise ConfigurationError(f"objectives cannot be used:\n{told}")
     return [
         structs.replace(manifest, settings=structs.replace(manifest.settings, slo=objectives[manifest.name]))
         if manifest.name in objectives
@@ -65,9 +61,23 @@ def with_objectives(
     ]
 
 
+def waiting(objectives: Iterable[str], names: Collection[str]) -> dict[str, str]:
+    """Why an objective is for nobody yet, by the name it is for: a function to come, or a typing mistake.
+
+    Args:
+        objectives: The names of the `[slo]` table.
+        names: All functions there are, served or deployed.
+    """
+    return {
+        name: f"no function {name!r} is served or deployed{_near(name, sorted(names))}"
+        for name in objectives
+        if name not in names
+    }
+
+
 def _near(name: str, names: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; there are: {', '.join(names) or 'none'}"
+    return f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(names) or 'none'}"
 
 
 def merged(text: str, objectives: Mapping[str, str], place: str, *, is_replacing: bool = False) -> str:
