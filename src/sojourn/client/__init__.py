@@ -1,5 +1,5 @@
 """The Python client of a running server: `sojourn.Client` and `sojourn.AsyncClient`.
 
-What both do is decided without a socket (`calls`, `retry`, `conversation`, `answers`); `blocking` and
-`asynchronous` drive it.
+What both do is decided without a socket: `course` says it step by step, from what `calls`, `session`, `retry`, `conversation`
+and `answers` know; `blocking` and `asynchronous` carry the steps out.
 """

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import ssl
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar, cast
 
-from sojourn.client import calls
-from sojourn.client.answers import json_in
+from sojourn.client import calls, course
 from sojourn.client.blocking_transport import BlockingTransport
-from sojourn.client.conversation import Answer, Request
-from sojourn.client.endpoint import Endpoint
+from sojourn.client.course import Course, How, Pause, Step, Work
 from sojourn.client.mapping import Results, checked_concurrency
-from sojourn.client.packing import packed
-from sojourn.client.reply import Deployment, FunctionList, Reply, RevisionList
-from sojourn.client.retry import RetryPolicy
-from sojourn.client.session import IDLE_S, Call, Session, positive
-from sojourn.client.waiting import POLL_S, Waiting, patience_s
+from sojourn.client.reply import Deployment, Reply
+from sojourn.client.shell import Shell
 from sojourn.domain.deployment import ALL_AT_ONCE
 from sojourn.domain.deployment_status import RevisionTold, RolloutTold
-from sojourn.domain.rng import Rng
 from sojourn.errors import ClientError
 
+T = TypeVar("T")
 
-class Client:
+
+class Client(Shell[BlockingTransport, None]):
     """A client of a running server, for any number of threads; use it with `with`.
 
     Args:
@@ -47,51 +42,8 @@ class Client:
         ConfigurationError: Settings that cannot be used.
     """
 
-    def __init__(
-        self,
-        url: str | None = None,
-        admin_url: str | None = None,
-        api_key: str | None = None,
-        *,
-        timeout_s: float = 60.0,
-        connect_timeout_s: float = 5.0,
-        connections: int = 128,
-        verify: bool | str | ssl.SSLContext = True,
-        retry: RetryPolicy | None = None,
-        rng: Rng | None = None,
-        clock: Callable[[], float] | None = None,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._session = Session(
-            url,
-            admin_url,
-            api_key,
-            timeout_s=timeout_s,
-            connect_timeout_s=connect_timeout_s,
-            connections=connections,
-            verify=verify,
-            retry=retry or RetryPolicy(),
-            rng=rng,
-            clock=clock,
-        )
-        self._sleep = sleep
-        self._inference = self._transport(self._session.endpoint)
-        self._admin = self._transport(self._session.admin_endpoint)
-
-    @property
-    def url(self) -> str:
-        """Where it sends items."""
-        return str(self._session.endpoint)
-
-    @property
-    def admin_url(self) -> str:
-        """Where it asks for all else."""
-        return str(self._session.admin_endpoint)
-
-    @property
-    def retries_left(self) -> float:
-        """What the retry budget holds."""
-        return self._session.budget.left
+    _transport_of = BlockingTransport
+    _sleep_of = staticmethod(time.sleep)
 
     def invoke(
         self,
@@ -122,9 +74,7 @@ class Client:
             ClientError: One of its subclasses in `sojourn.errors`, by what happened.
             ConfigurationError: An argument that cannot be used.
         """
-        reply = self.invoke_detailed(
-            function,
-            item,
+        how = How(
             revision=revision,
             timeout_s=timeout_s,
             priority=priority,
@@ -132,7 +82,7 @@ class Client:
             content_type=content_type,
             result_type=result_type,
         )
-        return reply.result
+        return (self._do(course.invoked(self._session, function, item, how))).result
 
     def invoke_detailed(
         self,
@@ -150,17 +100,15 @@ class Client:
 
         Arguments and errors are those of `invoke`.
         """
-        request, named = calls.invocation(
-            function,
-            item,
+        how = How(
             revision=revision,
+            timeout_s=timeout_s,
             priority=priority,
             request_id=request_id,
             content_type=content_type,
+            result_type=result_type,
         )
-        call = self._session.begin(request, timeout_s, named)
-        answer = self._run(call, self._inference)
-        return call.reply(answer, result_type, self._session.clock())
+        return self._do(course.invoked(self._session, function, item, how))
 
     def map(
         self,
@@ -194,33 +142,31 @@ class Client:
         Raises:
             ConfigurationError: An argument that cannot be used.
         """
+        how = How(
+            revision=revision,
+            timeout_s=timeout_s,
+            priority=priority,
+            content_type=content_type,
+            result_type=result_type,
+        )
 
         def one(item: Any) -> Any:
-            return self.invoke(
-                function,
-                item,
-                revision=revision,
-                timeout_s=timeout_s,
-                priority=priority,
-                content_type=content_type,
-                result_type=result_type,
-            )
+            return (self._do(course.invoked(self._session, function, item, how))).result
 
         at_once = checked_concurrency(concurrency, self._session.connections)
         return Results(one, items, at_once, return_errors=return_errors)
 
     def functions(self) -> list[dict[str, Any]]:
         """All functions, one row each."""
-        found: FunctionList = self._ask(calls.functions(), FunctionList)
-        return found.functions
+        return self._do(course.functions(self._session))
 
     def describe(self, name: str) -> dict[str, Any]:
         """One function in full: settings, schemas, replicas, what was measured."""
-        return dict(self._ask(calls.describe(name), dict[str, Any]))
+        return self._do(course.row(self._session, calls.describe(name)))
 
     def slo(self, name: str) -> dict[str, Any]:
         """How its objective stands: attainment, budget, burn rates, alerts, causes."""
-        return dict(self._ask(calls.slo(name), dict[str, Any]))
+        return self._do(course.row(self._session, calls.slo(name)))
 
     def events(
         self, function: str | None = None, *, since: int | None = None, limit: int | None = None
@@ -232,11 +178,11 @@ class Client:
             since: Only what followed this number; None gives the last ones.
             limit: How many, in [1, 1000].
         """
-        return dict(self._ask(calls.events(function, since, limit), dict[str, Any]))
+        return self._do(course.row(self._session, calls.events(function, since, limit)))
 
     def scale(self, name: str, *, min_replicas: int | None = None, max_replicas: int | None = None) -> dict[str, Any]:
         """Change the floor and ceiling of a function's replicas; what is None stays. Gives its row as it is then."""
-        return dict(self._ask(calls.scale(name, min_replicas, max_replicas), dict[str, Any]))
+        return self._do(course.row(self._session, calls.scale(name, min_replicas, max_replicas)))
 
     def deploy(
         self,
@@ -265,51 +211,42 @@ class Client:
             ClientError: The server said no, or cannot be asked.
             ConfigurationError: An argument that cannot be used, or a target that is not there.
         """
-        plan = calls.plan_of(strategy, shares, step_s)
-        within_s = patience_s(plan) if timeout_s is None else positive("timeout_s", timeout_s)
-        deadline_at_s = self._session.clock() + within_s
-        archive, target = packed(path)
-        request = calls.deployment(archive, target, name, plan)
-        deployed = self._ask(request, Deployment, max(deadline_at_s - self._session.clock(), 1e-3))
-        if not wait:
-            return cast("Deployment", deployed)
-        waiting = Waiting(deployed, deadline_at_s, self._session.clock())
-        while waiting.open:
-            for function in waiting.open:
-                try:
-                    waiting.heard(function, self.rollout(function), self._session.clock())
-                except ClientError as error:
-                    waiting.missed(error, self._session.clock())
-            if waiting.open:
-                waiting.check(self._session.clock())
-                self._sleep(POLL_S)
-        return Deployment(functions=deployed.functions, rollouts=dict(waiting.result()))
+        return self._do(
+            course.deployed(
+                self._session,
+                path,
+                name,
+                strategy=strategy,
+                shares=shares,
+                step_s=step_s,
+                wait=wait,
+                timeout_s=timeout_s,
+            )
+        )
 
     def rollout(self, name: str) -> RolloutTold:
         """How far the latest change of a function's revision has come."""
-        return cast("RolloutTold", self._ask(calls.rollout(name), RolloutTold))
+        return self._do(course.rollout(self._session, calls.rollout(name)))
 
     def promote(self, name: str) -> RolloutTold:
         """Give the revision that is on its way all the traffic now; how its rollout stands then."""
-        return cast("RolloutTold", self._ask(calls.promote(name), RolloutTold))
+        return self._do(course.rollout(self._session, calls.promote(name)))
 
     def rollback(self, name: str, revision: str | None = None) -> RolloutTold:
         """Serve an earlier revision again, by default the one before; a rollout under way ends. `rollout` tells how it goes."""
-        return cast("RolloutTold", self._ask(calls.rollback(name, revision), RolloutTold))
+        return self._do(course.rollout(self._session, calls.rollback(name, revision)))
 
     def history(self, name: str) -> list[RevisionTold]:
         """The revisions of a function, the latest first."""
-        found: RevisionList = self._ask(calls.history(name), RevisionList)
-        return found.revisions
+        return self._do(course.history(self._session, name))
 
     def delete(self, name: str) -> None:
         """Serve a function no longer: it takes no new requests, ends those it has, and goes."""
-        self._run(self._session.begin(calls.delete(name), None), self._admin)
+        self._do(course.deleted(self._session, name))
 
     def close(self) -> None:
         """Close the connections; those in use are closed when their calls end."""
-        self._inference.close()
-        self._admin.close()
+        self._close()
 
     def __enter__(self) -> Self:
         return self
@@ -317,37 +254,26 @@ class Client:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self._close()
 
-    def __repr__(self) -> str:
-        return f"Client({self.url!r}, {self.admin_url!r})"
+    def _do(self, steps: Course[T]) -> T:
+        """Carry out all steps of a call; its result."""
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    came = self._carry_out(step)
+                except ClientError as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(came)
+        except StopIteration as end:
+            return cast("T", end.value)
 
-    def _transport(self, endpoint: Endpoint) -> BlockingTransport:
-        session = self._session
-        return BlockingTransport(
-            endpoint,
-            session.tls_of(endpoint),
-            connections=session.connections,
-            connect_timeout_s=session.connect_timeout_s,
-            idle_s=IDLE_S,
-            clock=session.clock,
-        )
-
-    def _ask(self, request: Request, kind: Any, timeout_s: float | None = None) -> Any:
-        """A call of the admin port; its decoded answer."""
-        answer = self._run(self._session.begin(request, timeout_s), self._admin)
-        return json_in(answer, self.admin_url, kind)
-
-    def _run(self, call: Call, transport: BlockingTransport) -> Answer:
-        """All attempts of a call."""
-        while True:
-            sending = call.send(self._session.clock())
-            try:
-                return call.good(
-                    transport.exchange(
-                        sending.method, sending.target, sending.headers, sending.body, sending.deadline_at_s
-                    )
-                )
-            except ClientError as error:
-                wait_s = call.wait_s(error, self._session.clock())
-            self._sleep(wait_s)
+    def _carry_out(self, step: Step) -> Any:
+        if isinstance(step, Pause):
+            return self._sleep(step.wait_s)
+        if isinstance(step, Work):
+            return step.do()
+        way = self._way_of(step)
+        return way.exchange(step.method, step.target, step.headers, step.body, step.deadline_at_s)

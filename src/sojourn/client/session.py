@@ -34,6 +34,7 @@ class Sending(msgspec.Struct, frozen=True):
     headers: list[tuple[str, str]]
     body: bytes
     deadline_at_s: float
+    is_admin: bool = False
 
 
 class Session:
@@ -135,7 +136,8 @@ class Call:
             headers = [*headers, ("x-request-timeout-seconds", f"{left_s:.6f}")]
         target = self._place.prefix + self._request.path
         deadline_at_s = self._attempts.deadline_at_s + ANSWER_GRACE_S
-        return Sending(self._request.method, target, headers, self._request.body, deadline_at_s)
+        request = self._request
+        return Sending(request.method, target, headers, request.body, deadline_at_s, request.is_admin)
 
     def good(self, answer: Answer) -> Answer:
         """The answer, if it is good.
