@@ -180,6 +180,49 @@ def test_overload_is_told_as_such(server):
     assert all(result == item or isinstance(result, errors.OverloadedError) for item, result in enumerate(results))
 
 
+def test_a_map_slows_down_to_what_the_server_takes(server):
+    """Sixty-four at once for a function that serves fifty a second within 200 ms: items come in order, none is lost."""
+
+    def sent() -> int:
+        lines = server.ask("/metrics").body.decode().splitlines()
+        return sum(
+            int(float(line.split()[-1]))
+            for line in lines
+            if line.startswith('sojourn_requests_total{function="crowded"') and '"cancelled"' not in line
+        )
+
+    async def mapped() -> list:
+        async with sojourn.AsyncClient(server.inference.geturl()) as client:
+            return [r async for r in client.map("crowded", range(80), concurrency=64, return_errors=True)]
+
+    with sojourn.Client(server.inference.geturl()) as client:
+        for results in (
+            lambda: list(client.map("crowded", range(80), concurrency=64, return_errors=True)),
+            lambda: asyncio.run(mapped()),
+        ):
+            before = sent()
+            came = results()
+            failed = [result for result in came if isinstance(result, errors.ClientError)]
+            assert [result for result in came if result not in failed] == [
+                n for n in range(80) if came[n] not in failed
+            ]
+            assert len(failed) <= 8
+            assert {type(error) for error in failed} <= {errors.OverloadedError, errors.ExpiredError}
+            assert sent() - before <= 2 * 80 + 64
+        assert client.retries_left == sojourn.RetryPolicy().budget_burst
+
+
+def test_leaving_a_map_early_ends_its_threads(server):
+    """Those that wait for their turn, too."""
+    with sojourn.Client(server.inference.geturl()) as client:
+        with client.map("crowded", range(10_000), concurrency=64) as results:
+            next(results)
+        threads = [each for each in threading.enumerate() if each.name.startswith("sojourn-map")]
+        for thread in threads:
+            thread.join(PATIENCE_S)
+        assert not any(thread.is_alive() for thread in threads)
+
+
 def test_a_slow_answer_ends_with_the_time_of_its_call(server, client):
     """The caller is told, with the name its request has on the server."""
     with pytest.raises(errors.ExpiredError) as raised:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, Awaitable, Iterable
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 from sojourn.client import calls, course
 from sojourn.client.async_transport import AsyncTransport
-from sojourn.client.course import Course, How, Pause, Step, Work
+from sojourn.client.course import Ask, Course, How, Pause, Step, Work
 from sojourn.client.mapping import AsyncResults, checked_concurrency
+from sojourn.client.pace import Turn
 from sojourn.client.reply import Deployment, Reply
 from sojourn.client.shell import Shell
 from sojourn.domain.deployment import ALL_AT_ONCE
@@ -107,10 +109,12 @@ class AsyncClient(Shell[AsyncTransport, Awaitable[None]]):
             result_type=result_type,
         )
 
-        async def one(item: Any) -> Any:
-            return (await self._do(course.invoked(self._session, function, item, how))).result
-
         at_once = checked_concurrency(concurrency, self._session.connections)
+        pace, numbers = self._session.pace(at_once), count()
+
+        async def one(item: Any) -> Any:
+            return await self._do(course.mapped(self._session, function, item, how, pace, Turn(next(numbers))))
+
         return AsyncResults(one, items, at_once, return_errors=return_errors)
 
     async def functions(self) -> list[dict[str, Any]]:
@@ -210,11 +214,20 @@ class AsyncClient(Shell[AsyncTransport, Awaitable[None]]):
                     step = steps.send(came)
         except StopIteration as end:
             return cast("T", end.value)
+        finally:
+            steps.close()
 
     async def _carry_out(self, step: Step) -> Any:
         if isinstance(step, Pause):
             return await self._sleep(step.wait_s)
+        if isinstance(step, Ask):
+            return await self._turn_of(step)
         if isinstance(step, Work):
             return await asyncio.to_thread(step.do)
         way = self._way_of(step)
         return await way.exchange(step.method, step.target, step.headers, step.body, step.deadline_at_s)
+
+    async def _turn_of(self, step: Ask) -> None:
+        may_go: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        step.pace.ask(step.turn, lambda: None if may_go.done() else may_go.set_result(None))
+        await may_go

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 from sojourn.client import calls, course
 from sojourn.client.blocking_transport import BlockingTransport
-from sojourn.client.course import Course, How, Pause, Step, Work
+from sojourn.client.course import Ask, Course, How, Pause, Step, Work
 from sojourn.client.mapping import Results, checked_concurrency
+from sojourn.client.pace import Turn
 from sojourn.client.reply import Deployment, Reply
 from sojourn.client.shell import Shell
 from sojourn.domain.deployment import ALL_AT_ONCE
@@ -128,11 +131,15 @@ class Client(Shell[BlockingTransport, None]):
         Items are taken at most twice the concurrency ahead, so that they may be without end. A failed item raises its
         error where its result would be; the others are not lost: ask on, or use `return_errors`.
 
+        Where the server refuses (429, 503), the map slows down: fewer calls go out at once, and what was refused comes again
+        as it was told to, within its own time and `attempts_max` of the retry policy, before newer items. More go out as
+        answers come. These retries do not draw on the budget of the client.
+
         Args:
             function: Its name, or `name@revision`.
             items: One item per call; they are taken in the thread that asks for results.
-            concurrency: Calls at once, in [1, 10000]; no more than `connections` run.
-            timeout_s: Time of each call, in seconds, > 0.
+            concurrency: Calls at once at most, in [1, 10000]; no more than `connections` run.
+            timeout_s: Time of each call from when it goes out first, in seconds, > 0.
             return_errors: Whether the error of a failed item takes the place of its result.
             revision: As for `invoke`.
             priority: As for `invoke`.
@@ -150,11 +157,13 @@ class Client(Shell[BlockingTransport, None]):
             result_type=result_type,
         )
 
-        def one(item: Any) -> Any:
-            return (self._do(course.invoked(self._session, function, item, how))).result
-
         at_once = checked_concurrency(concurrency, self._session.connections)
-        return Results(one, items, at_once, return_errors=return_errors)
+        pace, numbers = self._session.pace(at_once), count()
+
+        def one(item: Any) -> Any:
+            return self._do(course.mapped(self._session, function, item, how, pace, Turn(next(numbers))))
+
+        return Results(one, items, at_once, return_errors=return_errors, on_close=pace.close)
 
     def functions(self) -> list[dict[str, Any]]:
         """All functions, one row each."""
@@ -269,10 +278,16 @@ class Client(Shell[BlockingTransport, None]):
                     step = steps.send(came)
         except StopIteration as end:
             return cast("T", end.value)
+        finally:
+            steps.close()
 
     def _carry_out(self, step: Step) -> Any:
         if isinstance(step, Pause):
             return self._sleep(step.wait_s)
+        if isinstance(step, Ask):
+            may_go = threading.Event()
+            step.pace.ask(step.turn, may_go.set)
+            return may_go.wait()
         if isinstance(step, Work):
             return step.do()
         way = self._way_of(step)

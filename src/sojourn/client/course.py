@@ -15,6 +15,7 @@ import msgspec
 from sojourn.client import calls
 from sojourn.client.answers import json_in
 from sojourn.client.conversation import Answer, Request
+from sojourn.client.pace import Pace, Turn, slows
 from sojourn.client.packing import packed
 from sojourn.client.reply import Deployment, FunctionList, Reply, RevisionList
 from sojourn.client.session import Call, Sending, Session, positive
@@ -37,7 +38,14 @@ class Work(msgspec.Struct, frozen=True):
     do: Callable[[], Any]
 
 
-Step = Sending | Pause | Work
+class Ask(msgspec.Struct, frozen=True):
+    """Wait until it is the turn of a call to go out."""
+
+    pace: Pace
+    turn: Turn
+
+
+Step = Sending | Pause | Work | Ask
 Course = Generator[Step, Any, T]
 
 
@@ -52,19 +60,28 @@ class How(msgspec.Struct, frozen=True, kw_only=True):
     result_type: Any = Any
 
 
-def invoked(
-    session: Session, function: str, item: Any, how: How, on_failure: Callable[[ClientError], None] | None = None
-) -> Course[Reply[Any]]:
-    """Call a function with one item.
+def invoked(session: Session, function: str, item: Any, how: How) -> Course[Reply[Any]]:
+    """Call a function with one item."""
+    request, named = _invocation(function, item, how)
+    call = session.begin(request, how.timeout_s, named)
+    answer = yield from _attempts(session, call)
+    return call.reply(answer, how.result_type, session.clock())
 
-    Args:
-        session: Of the client.
-        function: Its name.
-        item: What to send.
-        how: All else.
-        on_failure: Told of each attempt that failed, whether it is tried again or not.
-    """
-    request, named = calls.invocation(
+
+def mapped(session: Session, function: str, item: Any, how: How, pace: Pace, turn: Turn) -> Course[Any]:
+    """Call a function with one of many items, at the pace of all; its result. Its time begins when it goes out."""
+    request, named = _invocation(function, item, how)
+    try:
+        yield Ask(pace, turn)
+        call = session.begin(request, how.timeout_s, named, pace.budget)
+        answer = yield from _paced_attempts(session, call, pace, turn)
+    finally:
+        pace.dropped(turn)
+    return call.reply(answer, how.result_type, session.clock()).result
+
+
+def _invocation(function: str, item: Any, how: How) -> tuple[Request, str]:
+    return calls.invocation(
         function,
         item,
         revision=how.revision,
@@ -72,9 +89,6 @@ def invoked(
         request_id=how.request_id,
         content_type=how.content_type,
     )
-    call = session.begin(request, how.timeout_s, named)
-    answer = yield from _attempts(session, call, on_failure)
-    return call.reply(answer, how.result_type, session.clock())
 
 
 def functions(session: Session) -> Course[list[dict[str, Any]]]:
@@ -151,13 +165,35 @@ def _asked(session: Session, request: Request, kind: Any, timeout_s: float | Non
     return json_in(answer, str(session.admin_endpoint), kind)
 
 
-def _attempts(session: Session, call: Call, on_failure: Callable[[ClientError], None] | None = None) -> Course[Answer]:
+def _attempts(session: Session, call: Call) -> Course[Answer]:
     """All attempts of a call; its good answer."""
     while True:
         try:
             return call.good((yield call.send(session.clock())))
         except ClientError as error:
-            if on_failure is not None:
-                on_failure(error)
             wait_s = call.wait_s(error, session.clock())
         yield Pause(wait_s)
+
+
+def _paced_attempts(session: Session, call: Call, pace: Pace, turn: Turn) -> Course[Answer]:
+    """The same for a call whose turn it is; what is refused comes again in its turn, or ends when that would have been."""
+    while True:
+        if pace.is_closed:
+            raise ClientError("the map was closed before this item was sent")
+        try:
+            answer = call.good((yield call.send(session.clock())))
+        except ClientError as error:
+            failed = error
+        else:
+            pace.answered(turn)
+            return answer
+        if slows(failed):
+            pace.refused(turn)
+        else:
+            pace.answered(turn)
+        given_up, wait_s = call.next_try(failed, session.clock())
+        yield Pause(wait_s)
+        if given_up is not None:
+            raise given_up
+        yield Ask(pace, turn)
+        call.check_time(failed, session.clock())

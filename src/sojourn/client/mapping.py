@@ -39,11 +39,19 @@ class Results(Iterator[T], Generic[T]):
         items: The items, perhaps without end.
         concurrency: Calls at once, >= 1.
         return_errors: Whether errors take the place of results instead of being raised.
+        on_close: Lets calls go that wait for their turn; they are not sent.
     """
 
     def __init__(
-        self, call: Callable[[Any], T], items: Iterable[Any], concurrency: int, *, return_errors: bool
+        self,
+        call: Callable[[Any], T],
+        items: Iterable[Any],
+        concurrency: int,
+        *,
+        return_errors: bool,
+        on_close: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_close = on_close
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="sojourn-map")
         self._call = call
         self._items: Iterator[Any] | None = iter(items)
@@ -76,6 +84,7 @@ class Results(Iterator[T], Generic[T]):
         self._items = None
         self._under_way.clear()
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._on_close()
 
     def __enter__(self) -> Self:
         return self
@@ -87,6 +96,7 @@ class Results(Iterator[T], Generic[T]):
 
     def __del__(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._on_close()
 
     def _fill(self) -> None:
         # A result that is ready goes out before more items are taken: a slow source delays none.

@@ -17,12 +17,14 @@ from sojourn.client.calls import key_header
 from sojourn.client.conversation import Answer, Request
 from sojourn.client.endpoint import DEFAULT_ADMIN_URL, DEFAULT_URL, Endpoint, parse_endpoint, tls_context
 from sojourn.client.items import decode_result
+from sojourn.client.pace import Pace
 from sojourn.client.reply import Reply
 from sojourn.client.retry import Attempts, GiveUp, RetryBudget, RetryPolicy
 from sojourn.client.wording import ANSWER_GRACE_S
 from sojourn.domain.rng import Rng
 from sojourn.errors import ClientError, ConfigurationError
 
+_REST_S_MAX = 5.0
 IDLE_S = 30.0  # shorter than the server's own limit, so that it seldom hangs up just when a request is sent
 
 
@@ -88,12 +90,30 @@ class Session:
         """How its certificates are judged; None if it has none."""
         return self._tls if endpoint.is_tls else None
 
-    def begin(self, request: Request, timeout_s: float | None, request_id: str = "") -> Call:
-        """A call begins now."""
+    def pace(self, most: int) -> Pace:
+        """The pace of a map.
+
+        Its retries are paced, so that they need not be a small share of its calls: each may come again once, and so many
+        more as go out at once. A client that tries nothing again does not do so here.
+
+        Args:
+            most: Calls at once.
+        """
+        has_retries = self._retry.budget_share > 0 or self._retry.budget_burst > 0
+        return Pace(most, RetryBudget(1.0, float(most)) if has_retries else self.budget)
+
+    def begin(
+        self, request: Request, timeout_s: float | None, request_id: str = "", budget: RetryBudget | None = None
+    ) -> Call:
+        """A call begins now; its retries are those of the client's budget, or of another one."""
         within_s = self.timeout_s if timeout_s is None else positive("timeout_s", timeout_s)
         begun_at_s = self.clock()
         attempts = Attempts(
-            self._retry, self.budget, self._rng, deadline_at_s=begun_at_s + within_s, is_reading=request.is_reading
+            self._retry,
+            budget or self.budget,
+            self._rng,
+            deadline_at_s=begun_at_s + within_s,
+            is_reading=request.is_reading,
         )
         place = self.admin_endpoint if request.is_admin else self.endpoint
         return Call(request, place, self._key_header, attempts, request_id, begun_at_s)
@@ -164,6 +184,27 @@ class Call:
                 error.add_note(f"not tried again: {decision.why}")
             raise error
         return decision.wait_s
+
+    def next_try(self, error: ClientError, now_s: float) -> tuple[ClientError | None, float]:
+        """The same of a call in a map: the error if it is not to be tried again, and how long to wait in either case.
+
+        What is given up waits as well, for as long as the server asked for and the call has time: what follows it must not
+        go out sooner.
+        """
+        try:
+            return None, self.wait_s(error, now_s)
+        except ClientError as given_up:
+            return given_up, max(min(given_up.retry_after_s or 0.0, self._attempts.left_s(now_s), _REST_S_MAX), 0.0)
+
+    def check_time(self, error: ClientError, now_s: float) -> None:
+        """See that there is time for another attempt.
+
+        Raises:
+            ClientError: The error of the one before, if there is none.
+        """
+        if self._attempts.left_s(now_s) <= 0:
+            error.add_note("not tried again: its time was over before its turn came")
+            raise error
 
     def reply(self, answer: Answer, result_type: Any, now_s: float) -> Reply[Any]:
         """What came of it.
