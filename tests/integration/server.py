@@ -8,11 +8,12 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import NamedTuple, Self
 from urllib.parse import urlsplit
+
+from sojourn.client.server_process import Ready, serve_command
 
 PATIENCE_S = 60.0  # after this a test fails instead of hanging; nothing waits for it to pass
 
@@ -32,7 +33,7 @@ class Server:
         """Without a source it is an empty platform."""
         if source is not None:
             (directory / "app.py").write_text(source)
-        self._target = ["app.py"] if source is not None else []
+        self._target = "app.py" if source is not None else None
         self.directory = directory
         self._options = options
         self.stopped_by_test = False
@@ -40,22 +41,7 @@ class Server:
     def __enter__(self) -> Self:
         self._log = (self.directory / "server.log").open("w+b")
         self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "sojourn.cli.main",
-                "serve",
-                *self._target,
-                "--port",
-                "0",
-                "--admin-port",
-                "0",
-                "--log-format",
-                "json",
-                "--cpus",
-                "64",
-                *self._options,
-            ],
+            serve_command(self._target, "--log-format", "json", "--cpus", "64", *self._options),
             cwd=self.directory,
             env={**os.environ, "XDG_STATE_HOME": str(self.directory / "state"), "PYTHONDONTWRITEBYTECODE": "1"},
             stdout=subprocess.PIPE,
@@ -63,15 +49,14 @@ class Server:
         )
         ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE_S)
         line = self.process.stdout.readline().decode() if ready else ""
-        if not line.startswith("ready "):
+        told = Ready.read(line)
+        if told is None:
             self.process.kill()
             self.process.wait()
             self.process.stdout.close()
             self._log.close()
             raise AssertionError(f"not ready: {line!r}\n{self.log_text()}")
-        words = dict(word.split("=", 1) for word in line.split()[1:])
-        self.inference = urlsplit(words["inference"])
-        self.admin = urlsplit(words["admin"])
+        self.inference, self.admin = urlsplit(told.url), urlsplit(told.admin_url)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -182,7 +167,7 @@ def refused_start(directory: Path, source: str, *options: str) -> str:
     """What `sojourn serve` says when it does not serve, on standard error; it must exit 1."""
     (directory / "app.py").write_text(source)
     ended = subprocess.run(
-        [sys.executable, "-m", "sojourn.cli.main", "serve", "app.py", "--port", "0", "--admin-port", "0", *options],
+        serve_command("app.py", *options),
         cwd=directory,
         env={**os.environ, "XDG_STATE_HOME": str(directory / "state")},
         capture_output=True,

@@ -13,13 +13,38 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, NamedTuple, Self
 
 from sojourn.errors import StartError
 
 _READY = re.compile(r"ready inference=(\S+) admin=(\S+) functions=(\S*)")
 _LOG_TAIL_BYTES = 2000
 _STOP_S = 10.0
+
+
+class Ready(NamedTuple):
+    """What a server says when it is ready: the URLs of both ports, and the functions it serves."""
+
+    url: str
+    admin_url: str
+    functions: list[str]
+
+    @classmethod
+    def read(cls, line: str) -> Ready | None:
+        """What the line says; None if it is another one."""
+        found = _READY.match(line)
+        return None if found is None else cls(found[1], found[2], found[3].split(",") if found[3] else [])
+
+
+def serve_command(target: str | Path | None, *options: str) -> list[str]:
+    """The command of a server on free ports, by this interpreter.
+
+    Args:
+        target: What to serve: a file or a module; None for an empty platform.
+        options: Further options of `sojourn serve`.
+    """
+    served = [] if target is None else [str(target)]
+    return [sys.executable, "-m", "sojourn.cli.main", "serve", *served, "--port", "0", "--admin-port", "0", *options]
 
 
 class ServerProcess:
@@ -42,19 +67,7 @@ class ServerProcess:
         options: Sequence[str] = (),
         start_timeout_s: float = 90.0,
     ) -> None:
-        self._command = [
-            *prefix,
-            sys.executable,
-            "-m",
-            "sojourn.cli.main",
-            "serve",
-            *([] if target is None else [str(target)]),
-            "--port",
-            "0",
-            "--admin-port",
-            "0",
-            *options,
-        ]
+        self._command = [*prefix, *serve_command(target, *options)]
         self._environment = {**os.environ, **(environment or {})}
         self._start_timeout_s = start_timeout_s
         self._process: subprocess.Popen[str] | None = None
@@ -124,9 +137,8 @@ class ServerProcess:
             if not line:
                 code = process.wait(_STOP_S)
                 raise StartError(f"the server ended with exit code {code} before it was ready\n{self._log_tail()}")
-            if found := _READY.match(line):
-                self.url, self.admin_url = found[1], found[2]
-                self.functions = found[3].split(",") if found[3] else []
+            if (ready := Ready.read(line)) is not None:
+                self.url, self.admin_url, self.functions = ready
                 return
 
     def _log_tail(self) -> str:
