@@ -11,6 +11,7 @@ import httptools
 
 from sojourn.domain.request import Fault
 from sojourn.gateway import refusal
+from sojourn.gateway.body import ArrivingBody
 from sojourn.gateway.context import Context
 from sojourn.gateway.door import HEALTH
 from sojourn.gateway.head import SINGLE, Headers, RequestHead, framing_fault, read_head, request_id_of
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger(__name__)
 
-# Traffic that distinguishes a chunk from mere framing: a client may send one-byte chunks (5 bytes of
-# framing each) but not extensions without end.
-_FRAMING_PER_BODY_BYTE: Final = 8
-_CHUNK_BYTES_MEAN_MIN: Final = 64
 # Around a header: colon, space, CR and LF.
 _HEADER_FRAMING_BYTES: Final = 4
 
@@ -55,9 +52,8 @@ class RequestReader:
     """
 
     __slots__ = (
-        "_began_at_s", "_body", "_chunks", "_connection", "_context", "_header_bytes", "_header_count", "_headers",
-        "_held_bytes", "_limits", "_own_id", "_parser", "_persistence", "_raw", "_received", "_repeated", "_service", "_url",
-        "has_unread", "head", "phase", "readable_head",
+        "_began_at_s", "_body", "_connection", "_context", "_header_bytes", "_header_count", "_headers", "_limits", "_own_id",
+        "_parser", "_persistence", "_raw", "_repeated", "_service", "_url", "has_unread", "head", "phase", "readable_head",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, context: Context) -> None:
@@ -70,12 +66,11 @@ class RequestReader:
         self.head: RequestHead | None = None
         self.readable_head: RequestHead | None = None
         self._service: Service | None = None
-        self._body: bytes | bytearray = b""
-        self._held_bytes = 0
+        self._body = ArrivingBody(context)
         self._began_at_s: float | None = None
         self._headers: Headers = {}
         self._own_id: bytes | None = None  # what we call the request, if its client does not name it
-        self._raw = self._received = 0
+        self._raw = 0
         self._persistence: int = Persistence.CLOSE
         self._reset()
 
@@ -119,7 +114,7 @@ class RequestReader:
             # A header without end is not shown to `on_header` before its end.
             if self._raw > limits.header_bytes + limits.uri_bytes:
                 self._refuse_for_good(refusal.headers_too_large(limits))
-        elif self._raw - self._received > limits.header_bytes + _FRAMING_PER_BODY_BYTE * self._received:
+        elif not self._body.allows(self._raw):
             self._refuse_for_good(refusal.malformed("more chunk framing than body"))
 
     def deadline_at_s(self) -> float:
@@ -129,7 +124,7 @@ class RequestReader:
         limits = self._limits
         if self.phase is Phase.HEAD:
             return self._began_at_s + limits.receipt_headers_s
-        return self._began_at_s + limits.receipt_body_s + self._received / limits.receipt_body_bytes_per_s
+        return self._began_at_s + limits.receipt_body_s + self._body.received / limits.receipt_body_bytes_per_s
 
     def give_up(self) -> None:
         """The deadline has passed: tell the client and read no more."""
@@ -173,7 +168,8 @@ class RequestReader:
         self._began_at_s = None
         self._url = b""
         self._headers = {}
-        self._header_bytes = self._header_count = self._raw = self._received = self._chunks = 0
+        self._header_bytes = self._header_count = self._raw = 0
+        self._body.begin()
         self._repeated = b""
         self._own_id = None
         self._persistence = Persistence.CLOSE
@@ -258,34 +254,21 @@ class RequestReader:
 
     def on_chunk_header(self) -> None:
         """One more chunk of the body."""
-        self._chunks += 1
-        limits = self._limits
-        if self._chunks > limits.small_chunks and self._received < self._chunks * _CHUNK_BYTES_MEAN_MIN:
-            self._stop(refusal.chunks_too_small(limits, _CHUNK_BYTES_MEAN_MIN))
+        why = self._body.chunk()
+        if why is not None:
+            self._stop(why)
 
     def on_body(self, piece: bytes) -> None:
         """A piece of the body: kept, or dropped if the answer is out already."""
-        size = len(piece)
-        self._received += size
-        limits = self._limits
         if self.phase is Phase.DROP:
-            if self._received > limits.drain_bytes:
+            if not self._body.pass_by(piece):
                 self._go_deaf()
                 self._connection.end()
                 raise _StopReading
             return
-        if self._received > limits.body_bytes:
-            self._stop(refusal.body_too_large(limits))
-        if not self._context.has_room_for(size):
-            self._stop(refusal.bodies_too_large(limits))
-        self._held_bytes += size
-        self._context.held_bytes += size
-        if not self._body:
-            self._body = piece
-        else:
-            if isinstance(self._body, bytes):
-                self._body = bytearray(self._body)
-            self._body += piece
+        why = self._body.keep(piece)
+        if why is not None:
+            self._stop(why)
 
     def on_message_complete(self) -> None:
         """The last byte of a request."""
@@ -294,8 +277,8 @@ class RequestReader:
         if phase is not Phase.BODY:
             connection.rest()
             return
-        head, service, body, held_bytes = self.head, self._service, bytes(self._body), self._held_bytes
-        self.head, self._service, self._body, self._held_bytes = None, None, b"", 0
+        (body, held_bytes), head, service = self._body.take(), self.head, self._service
+        self.head = self._service = None
         if head is None or service is None:  # cannot be: a body is only read for a function
             self._context.held_bytes -= held_bytes
             return
@@ -397,6 +380,5 @@ class RequestReader:
     def _go_deaf(self) -> None:
         self.phase = Phase.DEAF
         self.has_unread = True
-        self.head, self._body = None, b""
-        self._context.held_bytes -= self._held_bytes
-        self._held_bytes = 0
+        self.head = None
+        self._body.forget()
