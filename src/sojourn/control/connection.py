@@ -7,6 +7,7 @@ a connection, or fill the memory, for ever.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -20,10 +21,20 @@ ANSWER_GOES_ON = "sojourn.answer_goes_on"
 # The slowest sender of a large body that is waited for, and how much of one is looked at together.
 _BODY_BYTES_PER_S = 16 * 1024
 _LOOK_BYTES = 16 * 1024
+# A client may send one-byte chunks (five bytes of framing each), but not extensions or trailers without end.
+_FRAMING_PER_BODY_BYTE = 8
+_VERSIONS = frozenset({"1.0", "1.1"})
+_UVICORNS_WORDS = "Invalid HTTP request received."
+_quiet = logging.getLogger(__name__)
+_quiet.setLevel(logging.ERROR)
 _REFUSAL = (
     b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\nconnection: close\r\ncache-control: no-store\r\n"
     b"content-length: %d\r\n\r\n%b"
 )
+
+
+class _NotUnderstood(Exception):  # noqa: N818 - how a callback ends the parser's run; the client has been told
+    """Nothing more of this connection is to be read."""
 
 
 class ConnectionBounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +119,9 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._timer: asyncio.TimerHandle | None = None
         self._rings_at_s = 0.0
+        self.logger = _quiet  # what clients send is no event of the server's
         self._head_bytes = 0
+        self._framing_bytes = 0  # chunk heads and trailers, less what the body itself makes up for
         self._is_in_head = True
         self._is_whole = True  # there is no body whose rest is still to come
         self._earning_bytes = 0  # of a body, that have earned no time yet
@@ -140,26 +153,45 @@ class BoundedProtocol(HttpToolsProtocol):
             piece, data = data[:room], data[room:]
             if self._is_in_head:
                 self._head_bytes += len(piece)
-            elif not self._is_whole:
-                self._count_body(len(piece))
+            else:
+                self._framing_bytes += len(piece)
             super().data_received(piece)
             if self.transport.is_closing():
                 return
-            if self._is_in_head and self._head_bytes >= self.crowd.bounds.head_bytes:
-                self._refuse(431, b"Request Header Fields Too Large", b"headers_too_large", b"the head is too large")
+            if max(self._head_bytes, self._framing_bytes) >= self.crowd.bounds.head_bytes:
+                self._too_large()
                 return
 
     def on_headers_complete(self) -> None:
         """The head is whole; what follows is body."""
         self._is_in_head = False
         self._is_whole = False
-        self._head_bytes = self._earning_bytes = 0
+        self._head_bytes = self._framing_bytes = self._earning_bytes = 0
+        version = self.parser.get_http_version()
+        if version not in _VERSIONS:
+            self._refuse(505, b"HTTP Version Not Supported", b"http_version_not_supported", b"use HTTP/1.1")
+            raise _NotUnderstood
+        if version != "1.1" and any(name == b"transfer-encoding" for name, _ in self.headers):
+            self.send_400_response("chunks of HTTP/1.0 can be understood in two ways; use HTTP/1.1")
+            raise _NotUnderstood
         self.scope["extensions"] = {ANSWER_GOES_ON: {"call": self._answer_goes_on}}
         super().on_headers_complete()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field of the head; a trailer says nothing, and must not join the headers that were checked."""
+        if self._is_in_head:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body."""
+        self._framing_bytes = max(self._framing_bytes - _FRAMING_PER_BODY_BYTE * len(body), 0)
+        self._count_body(len(body))
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The request is whole; the time to take its answer begins."""
         super().on_message_complete()
+        self._framing_bytes = 0
         self._is_in_head = self._is_whole = True
         if not self._is_idle:
             self.crowd.answers(self)
@@ -211,6 +243,20 @@ class BoundedProtocol(HttpToolsProtocol):
             self.end()  # nobody reads, or the answer was begun before the whole body was there
             return
         self._refuse(408, b"Request Timeout", b"too_slow", b"the request took too long to arrive")
+
+    def send_400_response(self, msg: str) -> None:
+        """What came is not HTTP; told in the shape of all errors, under the name by which uvicorn calls it."""
+        if not self._is_refused:
+            text = b"this is not a well-formed HTTP/1.1 request" if msg == _UVICORNS_WORDS else msg.encode("ascii")
+            self._refuse(400, b"Bad Request", b"malformed_http", text)
+
+    def _too_large(self) -> None:
+        if self._is_in_head:
+            self._refuse(431, b"Request Header Fields Too Large", b"headers_too_large", b"the head is too large")
+        elif self._is_unanswered:
+            self.send_400_response("more chunk framing than body")
+        else:
+            self.end()
 
     def _refuse(self, status: int, phrase: bytes, code: bytes, message: bytes) -> None:
         self._is_refused = True

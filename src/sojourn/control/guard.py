@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sojourn.control.answers import error_answer, failure_answer
@@ -104,6 +104,8 @@ class Guard:
             return
         try:
             await self._app(scope, receive, send_guarded)
+        except ClientDisconnect:  # it left before its request was whole: nobody is there to be told
+            return
         except Exception as err:  # noqa: BLE001 (whatever it is: the server lives on, the log has it)
             self._event_log.error(
                 "admin.failed", path=scope["path"], request_id=identity, error=f"{type(err).__name__}: {err}"

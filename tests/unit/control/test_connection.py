@@ -15,6 +15,7 @@ import uvloop
 
 from sojourn.control.connection import ConnectionBounds
 from sojourn.errors import ConfigurationError
+from sojourn.telemetry.log import EventLog
 
 _SPEC = spec_from_file_location("overview", Path(__file__).with_name("overview.py"))
 _MODULE = module_from_spec(_SPEC)
@@ -189,6 +190,104 @@ def test_two_host_headers_are_refused():
     said = with_server(lambda port: exchange(port, sent))
     assert said.startswith(b"HTTP/1.1 400 ")
     assert b"2 Host headers" in said
+
+
+SCALE = b"PUT /api/v1/functions/digits/scale HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+CHUNKED = SCALE + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        SCALE + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        SCALE + b"Content-Length: 2\r\nContent-Length: 40\r\n\r\n{}",
+        SCALE + b"Content-Length: +2\r\n\r\n{}",
+        SCALE + b"Content-Length : 2\r\n\r\n{}",
+        SCALE + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        SCALE + b"X-Fold: a\r\n b\r\n\r\n",
+        SCALE + b"X-Nul: a\x00b\r\n\r\n",
+        SCALE.replace(b"\r\n", b"\n") + b"\n",
+        SCALE.replace(b"1.1", b"1.0") + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        CHUNKED + b"0x2\r\n{}\r\n0\r\n\r\n",
+        CHUNKED + b"1;" + b"x" * 40_000,
+        CHUNKED + b"0\r\n" + b"X-Trailer: y\r\n" * 3_000,
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    ],
+)
+def test_what_could_be_understood_in_two_ways_is_refused_in_the_shape_of_all_errors(sent, caplog):
+    """One answer, then the end: nothing behind it is taken for a request; and no client fills the log."""
+
+    def question(port):
+        with connect(port) as client:
+            client.sendall(sent + b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            answer = answer_of(client)
+            with suppress(ConnectionResetError):
+                assert client.recv(100) == b""
+            return answer
+
+    status, body = with_server(question)
+    assert (status, json.loads(body)["code"]) == (400, "malformed_http")
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("version", [b"HTTP/2.0", b"HTTP/0.9", b"HTTP/1.2"])
+def test_other_versions_of_http_are_refused(version):
+    """With the one that is spoken."""
+    said = with_server(lambda port: exchange(port, b"GET /healthz %b\r\nHost: localhost\r\n\r\n" % version))
+    assert said.startswith((b"HTTP/1.1 505 ", b"HTTP/1.1 400 "))
+    assert json.loads(said.partition(b"\r\n\r\n")[2])["code"] in {"http_version_not_supported", "malformed_http"}
+
+
+@pytest.mark.parametrize("piece", [b"X-Trailer: y\r\n" * 5_000, b"X-" + b"y" * 65_536])
+def test_trailers_without_end_are_cut_off_and_kept_nowhere(piece):
+    """Also behind a request that was answered: whoever has no key could fill the memory with them."""
+
+    def question(port):
+        with connect(port) as client:
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
+            sent = 0
+            with suppress(OSError):
+                while sent < 10_000_000:
+                    sent += client.send(piece)
+            return sent
+
+    assert with_server(question, request_s=60) < 10_000_000
+
+
+def test_chunks_of_any_size_and_a_few_trailers_are_fine():
+    """A byte at a time, as some clients send."""
+    body = b'{"max_replicas": 3}'
+    chunks = b"".join(b"1;ext=1\r\n%c\r\n" % byte for byte in body) + b"0\r\nX-Trailer: y\r\nHost: evil\r\n\r\n"
+
+    def question(port):
+        with connect(port) as client:
+            client.sendall(CHUNKED + chunks)
+            return answer_of(client)
+
+    status, told = with_server(question)
+    assert (status, json.loads(told)["limits"]["max_replicas"]) == (200, 3)
+
+
+def test_a_client_that_leaves_before_its_request_is_whole_is_no_failure(tmp_path):
+    """Nothing in the log: it would be the client who writes it."""
+
+    def question(port):
+        for _ in range(3):
+            with connect(port) as client:
+                client.sendall(SCALE + b"Content-Length: 100\r\n\r\n{")
+        return status_of(port, "/healthz")
+
+    async def main(log):
+        server = admin_server(log=EventLog(log.fileno()))
+        _, port = await server.start("127.0.0.1", 0)
+        try:
+            return await asyncio.to_thread(question, port)
+        finally:
+            await server.close()
+
+    with (tmp_path / "log").open("w") as log, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(main(log)) == 200
+    assert (tmp_path / "log").read_text() == ""
 
 
 def test_a_body_that_never_ends_is_cut_off():
