@@ -14,7 +14,7 @@ _REF: Final = "#/components/schemas/"
 _PAGE = """<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark"><title>{title}</title><link rel="stylesheet" href="{style}"></head>
+<meta name="color-scheme" content="light dark"><title>{title}</title><link rel="icon" href="data:,"><link rel="stylesheet" href="{style}"></head>
 <body>
 <header><h1>{title}</h1>
 <p>Version {version} · <a href="/openapi.json">openapi.json</a> · <a href="/">functions</a></p>
@@ -131,8 +131,16 @@ def _kind(schema: Document) -> str:
         return f"list of {', '.join(_kind(one) for one in entries)}"
     if kind == "object" and isinstance(schema.get("additionalProperties"), dict):
         return f"map to {_kind(schema['additionalProperties'])}"
-    bounds = [f"{sign} {schema[word]}" for word, sign in (("minimum", "≥"), ("maximum", "≤")) if word in schema]
-    return " ".join([escape(str(kind)), *bounds])
+    return escape(f"{kind}{_range(schema)}")
+
+
+def _range(schema: Document) -> str:
+    """Between which bounds a number lies, as in ", 1 to 1000"; empty without any."""
+    if "minimum" in schema and "maximum" in schema:
+        return f", {schema['minimum']} to {schema['maximum']}"
+    signs = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"))
+    told = [f"{sign} {schema[word]}" for word, sign in signs if word in schema]
+    return f", {', '.join(told)}" if told else ""
 
 
 def _text(text: str) -> str:

@@ -10,7 +10,7 @@ from sojourn.telemetry.status import FunctionStatus
 
 _PAGE = """<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8"><title>Sojourn</title></head>
+<head><meta charset="utf-8"><title>Sojourn</title><link rel="icon" href="data:,"></head>
 <body>
 <h1>Sojourn</h1>
 <p>Version {version}. Machine-readable: <a href="/api/v1/functions">functions</a>,

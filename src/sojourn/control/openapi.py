@@ -30,7 +30,7 @@ While the server has no key, everything is allowed. With the first one every req
 `authorization: Bearer KEY`; what a key must allow stands with each operation, and `admin` allows everything.
 A key that may not know of a function is answered as if there were none of that name.
 
-Requests that break HTTP or its bounds here are answered 400, 408 or 431 and the connection is closed."""
+Requests that break HTTP or its bounds here are answered 400, 408, 431 or 505 and the connection is closed."""
 _PATH_PARAMETERS: Final = {
     "name": "Name of a function.",
     "request_id": "What the client was told in `x-request-id`.",

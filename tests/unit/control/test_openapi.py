@@ -208,3 +208,10 @@ def test_what_docstrings_say_cannot_become_markup():
     assert "<script" not in page
     assert "A &lt;script&gt; &amp; <code>&lt;b&gt;</code>." in page
     assert "&lt;1&gt;" in page
+
+
+def test_the_page_tells_the_bounds_of_numbers_as_people_say_them(document):
+    """Both ends, and one that is left out."""
+    page = docs_page(document, "/s.css")
+    assert "<small>query, integer, 1 to 10000</small>" in page
+    assert "number, &gt; 0, ≤ " in page
