@@ -53,7 +53,8 @@ def parse_endpoint(url: str) -> Endpoint:
     except (ValueError, UnicodeError):
         parts, port, host = urlsplit(""), 0, None
     if parts.scheme not in _PORT_OF_SCHEME or not host or not port or any(mark in host for mark in " \t\r\n"):
-        raise ConfigurationError(f"{url!r} is not the URL of a server; write it like {DEFAULT_URL}")
+        shown = "this (not shown: there may be a password in it)" if "@" in url else repr(url)
+        raise ConfigurationError(f"{shown} is not the URL of a server; write it like {DEFAULT_URL}")
     if parts.username is not None or parts.query or parts.fragment:
         raise ConfigurationError(
             "the URL of a server has no user, query or fragment; give the key as api_key, and write the URL like "

@@ -45,3 +45,13 @@ def test_certificates_are_judged_as_asked(tmp_path):
     assert tls_context(verify=False).verify_mode is ssl.CERT_NONE
     with pytest.raises(ConfigurationError, match="PEM"):
         tls_context(str(tmp_path / "nowhere.pem"))
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://me:s3cret@host", "http://me:s3cret@ho st", "http://me:s3cret@", "http://s3cret@host:1"]
+)
+def test_a_password_in_a_url_is_not_repeated(url):
+    """It would end in logs."""
+    with pytest.raises(ConfigurationError) as caught:
+        parse_endpoint(url)
+    assert "s3cret" not in str(caught.value)
