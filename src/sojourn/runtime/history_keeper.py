@@ -148,7 +148,9 @@ class HistoryKeeper:
     def recall(self, name: str) -> None:
         """A function came while the server runs: take in what was counted of it before, in a moment."""
         lineage = self._lineages.get(name)
-        if lineage is not None and not lineage.is_known and self._history is not None:
+        if lineage is not None and self.state is HistoryState.OFF:  # there is nothing to take in
+            lineage.is_known = True
+        elif lineage is not None and not lineage.is_known and self._history is not None:
             recalling = asyncio.get_running_loop().create_task(self._recall(name, lineage), name=f"recall {name}")
             self._recalling.add(recalling)
             recalling.add_done_callback(self._recalling.discard)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sojourn.slo.monitor import FINE_S, Monitor
 from sojourn.slo.rows import PackedCell, Row
@@ -12,6 +12,7 @@ from sojourn.slo.tally import Counts, sum_counts
 if TYPE_CHECKING:
     from sojourn.runtime.service import FunctionService
 
+KEYS_MAX: Final = 1000  # revisions that come while the history cannot be read
 _RowKey = tuple[str, int, int]
 
 
@@ -60,7 +61,12 @@ class Lineage:
         """A further revision runs; `mark` keeps its rows apart from those of the same revision at another time."""
         self.running[service.revision] = service
         service.meter.monitor.keep_apart(mark)
-        self._keys.add(service.meter.monitor.key)
+        if len(self._keys) >= KEYS_MAX:  # what earlier servers counted cannot be told from this one's for ever
+            self.is_known = True
+        if self.is_known:
+            self._keys.clear()
+        else:
+            self._keys.add(service.meter.monitor.key)
 
     def leave(self, service: FunctionService, now_s: float) -> None:
         """A revision is gone: what it counted stays. Once is enough."""

@@ -9,10 +9,12 @@ from heapq import merge
 from operator import itemgetter
 
 from sojourn.slo.cause import CAUSES
-from sojourn.slo.tally import Counts, Tally
+from sojourn.slo.tally import Counts, Tally, unpacked
 
 _TRIM_SHARE = 8  # cells that are too old go when they are more than this part of those kept
 _COUNT_MAX = 2**32 - 1  # of a column; more than an hour can bring
+
+_Cell = tuple[int, int, int, tuple[int, ...], bytes]  # number, total, good, the other counts, the packed tally
 
 
 class Series:
@@ -66,14 +68,14 @@ class Series:
             del column[:]
         self._packed = None if self._packed is None else []
         self._total = self._good = 0
-        for number, total, good, counts, packed in cells:
+        for number, total, good, counts, packed in _joined(cells):
             self._add(number, total, good, counts)
             if self._packed is not None:
                 self._packed.append(packed)
         if cells:
             self._trim(cells[-1][0] - self.kept)
 
-    def _cells(self) -> Iterator[tuple[int, int, int, tuple[int, ...], bytes]]:
+    def _cells(self) -> Iterator[_Cell]:
         """All cells: number, total, good, the other counts, and the packed tally if it is kept."""
         totals, goods = (*self._total_before, self._total), (*self._good_before, self._good)
         for place, number in enumerate(self._numbers):
@@ -125,6 +127,30 @@ class Series:
         if self._packed is not None:
             first = bisect_left(self._numbers, number)
             yield from zip(self._numbers[first:], self._packed[first:], strict=True)
+
+
+def _joined(cells: Iterable[_Cell]) -> Iterator[_Cell]:
+    """Cells in order, those of one number made into one: however many revisions come and go within it."""
+    last: _Cell | None = None
+    for cell in cells:
+        if last is None:
+            last = cell
+        elif last[0] == cell[0]:
+            counts = tuple(map(sum, zip(last[3], cell[3], strict=True)))
+            last = last[0], last[1] + cell[1], last[2] + cell[2], counts, _packed_together(last[4], cell[4])
+        else:
+            yield last
+            last = cell
+    if last is not None:
+        yield last
+
+
+def _packed_together(one: bytes, other: bytes) -> bytes:
+    if not (one and other):
+        return one or other
+    tally = unpacked(one)
+    tally.add_packed(other)
+    return tally.pack()
 
 
 class OpenCell:

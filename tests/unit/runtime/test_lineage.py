@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 sys.path.insert(0, str(Path(__file__).parent))
 from desk import Desk
 
-from sojourn.runtime.lineage import Lineage, found
+from sojourn.runtime.lineage import KEYS_MAX, Lineage, found
 from sojourn.slo.cause import Cause
 from sojourn.slo.monitor import HOUR_S, MINUTE_S, Monitor
 from sojourn.slo.tally import unpacked
@@ -128,3 +128,31 @@ def test_a_revision_is_found_by_name_or_by_key():
     assert found(lineages, "f") is lineages["f"].live
     assert found(lineages, "f@b") is new
     assert [found(lineages, called) for called in ("g", "f@c", "g@a", "f@")] == [None] * 4
+
+
+def test_what_is_kept_of_many_revisions_of_one_minute_is_what_is_kept_of_one():
+    """A hundred that come, count and go: their counts are one cell, and nothing else is left of them."""
+    lineage = Lineage(service("r0"))
+    for number in range(1, 101):
+        lineage.enter(new := service(f"r{number}"), f"{number}.000")
+        serve(new, 1000.0 + number / 50, 3, 1)
+        lineage.leave(new, 1000.0 + number / 50)
+        lineage.unsaved()
+        lineage.saved()
+    assert lineage.total_good(1003.0, 60.0) == (400, 300)
+    assert sum(unpacked(cell.packed).total for cell in lineage.fine_cells(1003.0, 60.0)) == 400
+    past = lineage._past
+    assert [len(past._fine), *(len(longer.series) for longer in past._open)] == [1, 1, 1]
+    assert len(lineage._keys) == 100
+    lineage.is_known = True
+    lineage.enter(service("last"), "last")
+    assert not lineage._keys
+
+
+def test_revisions_that_come_while_the_history_cannot_be_read_are_bounded_too():
+    """After a thousand of them what earlier servers counted is given up."""
+    lineage = Lineage(service("r0"))
+    for number in range(KEYS_MAX + 1):
+        lineage.enter(new := service("r1"), f"{number}")
+        lineage.leave(new, 1000.0)
+    assert (lineage.is_known, len(lineage._keys)) == (True, 0)
