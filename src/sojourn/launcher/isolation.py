@@ -80,8 +80,7 @@ class Isolation:
         if settings.replica_memory_limit != OFF and function.memory_bytes and not function.gpus:
             threads_bytes = _PER_THREAD_BYTES * function.thread_count
             data_bytes = function.memory_bytes + settings.replica_memory_headroom + threads_bytes
-        revision = f"{manifest.name}@{manifest.revision}"
-        return self._confinement(revision, name, manifest.target, manifest.root, data_bytes)
+        return self._confinement(_revision_of(manifest), name, manifest.target, manifest.root, data_bytes)
 
     def of_import(self, target: str = "", root: str = "") -> Confinement:
         """What a process takes upon itself that only imports a target, to say what it declares; `ended` as above.
@@ -134,6 +133,11 @@ class Isolation:
         if self._scratch is not None and confinement.scratch:
             self._scratch.remove(confinement.scratch)
 
+    def forget(self, manifest: FunctionManifest) -> None:
+        """A revision is gone: the directory above those of its processes goes, too."""
+        if self._scratch is not None:
+            self._scratch.forget(_revision_of(manifest))
+
     @staticmethod
     def explained(cause: str, confinement: Confinement) -> str:
         """The cause of a process's end, with the limit that most likely brought it about."""
@@ -154,6 +158,10 @@ def _ordinary_places(target: str) -> Iterator[str]:
     yield os.path.dirname(os.path.abspath(target))  # noqa: PTH100, PTH120 - a module's name is no path, and does no harm
     if home := os.environ.get("HOME"):
         yield home
+
+
+def _revision_of(manifest: FunctionManifest) -> str:
+    return f"{manifest.name}@{manifest.revision}"
 
 
 def _tasks_max(more: int) -> int:

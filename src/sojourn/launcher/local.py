@@ -107,8 +107,9 @@ class LocalLauncher:
         return None if pid is None else memory_bytes(pid)
 
     def forget(self, manifest: FunctionManifest) -> None:
-        """End the fork servers of a revision that has no replicas any more, without waiting until they are idle for long."""
+        """End the fork servers of a revision that has no replicas any more, and remove its private directory."""
         self._fork_servers.forget(manifest)
+        self._isolation.forget(manifest)
 
     async def close(self) -> None:
         """Wait until all processes are gone: those told to `stop` have their grace, the others are killed now."""

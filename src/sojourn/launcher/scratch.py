@@ -41,6 +41,7 @@ class ScratchSpace:
             self._link.symlink_to(self.path)
         self._is_closed = False
         self._revisions: dict[str, str] = {}  # revision -> directory
+        self._made = 0
 
     def of_revision(self, revision: str) -> str:
         """The directory above those of a revision's replicas, made if need be.
@@ -50,7 +51,8 @@ class ScratchSpace:
         """
         path = self._revisions.get(revision)
         if path is None:
-            path = str(self.path / str(len(self._revisions) + 1))
+            self._made += 1
+            path = str(self.path / str(self._made))
             Path(path).mkdir(mode=0o700)
             self._revisions[revision] = path
         return path
@@ -72,6 +74,12 @@ class ScratchSpace:
     def remove(self, path: str) -> None:
         """Remove one that was made, some time soon."""
         self._remover.submit(remove_tree, path)
+
+    def forget(self, revision: str) -> None:
+        """A revision has no processes any more that need anything: its directory goes; a later one gets another."""
+        path = self._revisions.pop(revision, None)
+        if path is not None:
+            self.remove(path)
 
     def close(self) -> None:
         """Remove everything and wait for it; afterwards nothing can be made."""

@@ -481,6 +481,24 @@ def test_a_place_below_a_long_path_is_elsewhere(tmp_path):
     left._remover.shutdown()
 
 
+def test_nothing_is_left_of_a_revision_that_is_gone(tmp_path):
+    """Neither its directory nor a note of it; while another one runs, and where it comes again, each has its own."""
+    from sojourn.launcher.scratch import ScratchSpace  # noqa: PLC0415 - only here
+
+    (tmp_path / "run").mkdir()
+    space = ScratchSpace(tmp_path / "run")
+    stays = Path(space.make("f@stays", "1"))
+    for number in range(5):
+        Path(space.make(f"f@{number}", "1"), "left").write_text("by a process")
+        space.forget(f"f@{number}")
+        space.forget(f"f@{number}")
+    again = Path(space.make("f@0", "1"))
+    space._remover.submit(int).result()
+    assert {path.name for path in space.path.iterdir()} == {stays.parent.name, again.parent.name}
+    assert space._revisions == {"f@stays": str(stays.parent), "f@0": str(again.parent)}
+    space.close()
+
+
 def test_the_spec_has_room_for_everything():
     """It passes through JSON unchanged."""
     whole = Confinement(
