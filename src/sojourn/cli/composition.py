@@ -80,7 +80,7 @@ class Server:
         """
         settings, log, closers = self._settings, self.events.log, self._closers
         state = ServerState(self._state_dir, self.events, closers, keeps=self._keeps_state)
-        kept_events = EventKeeper(self.events.ring, state.keeper)
+        kept_events = EventKeeper(self.events, state.keeper)
         closers.push_async_callback(kept_events.close)
         await kept_events.start()
         tls = self._open_to(state.keys)

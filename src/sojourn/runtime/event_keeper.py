@@ -10,7 +10,7 @@ from sojourn.errors import StateError
 from sojourn.state.keeper import StateKeeper
 from sojourn.state.record import StoredEvent
 from sojourn.state.store import StateStore
-from sojourn.telemetry.events import EventRing, PlatformEvent
+from sojourn.telemetry.events import PlatformEvent, PlatformEvents
 
 _KEPT: Final = frozenset(
     {"function.crash_loop", "function.deleted", "function.infeasible", "function.limits_dropped", "function.recovered"}
@@ -25,12 +25,13 @@ class EventKeeper:
     """Writes deploys, rollouts, alerts, keys and crash loops down as they happen, behind the loop.
 
     Args:
-        ring: Where events are told.
+        events: Where they are told.
         keeper: Where they are kept.
     """
 
-    def __init__(self, ring: EventRing, keeper: StateKeeper) -> None:
-        self._ring = ring
+    def __init__(self, events: PlatformEvents, keeper: StateKeeper) -> None:
+        self._events = events
+        self._ring = ring = events.ring
         self._keeper = keeper
         self._kept_seq = ring.last_seq
         self._task: asyncio.Task[None] | None = None
@@ -55,20 +56,42 @@ class EventKeeper:
             await self._save()
 
     async def _save(self) -> None:
+        """Keep what is new; what cannot be kept now, since the disk cannot be written, is tried with the next news."""
         page = self._ring.since(self._kept_seq, self._ring.capacity)
-        self._kept_seq = page.next_since
-        wanted = [_stored(event) for event in page.events if _is_kept(event.event)][-_AT_ONCE_MAX:]
-        if not wanted:
-            return
-
-        def append(store: StateStore) -> None:
-            for each in wanted:
-                store.append_event(each)
-
+        wanted = [event for event in page.events if _is_kept(event.event)][-_AT_ONCE_MAX:]
         try:
-            await self._keeper.do(append)
+            if wanted:
+                await self._keep(wanted)
         except StateError:  # told by the keeper itself; serving goes on without
             return
+        except Exception as err:  # noqa: BLE001 (one event must not end the keeping of all later ones)
+            await self._keep_singly(wanted, err)
+        self._kept_seq = page.next_since
+
+    async def _keep(self, events: list[PlatformEvent]) -> None:
+        """Write all of them down, or none."""
+        stored = [_stored(event) for event in events]
+
+        def append(store: StateStore) -> None:
+            with store.transaction():
+                for each in stored:
+                    store.append_event(each)
+
+        await self._keeper.do(append)
+
+    async def _keep_singly(self, events: list[PlatformEvent], error: Exception) -> None:
+        """Leave out those that cannot be kept, and say how many."""
+        lost = 0
+        for event in events:
+            try:
+                await self._keep([event])
+            except StateError:
+                return
+            except Exception as err:  # noqa: BLE001 (as above)
+                lost, error = lost + 1, err
+        if lost:
+            cause = f"{type(error).__name__}: {error}"
+            self._events.warning("state.events_unkept", events=lost, cause=cause)
 
     async def close(self) -> None:
         """Keep what has happened until now, and no more."""
