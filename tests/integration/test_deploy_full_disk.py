@@ -43,8 +43,8 @@ def test_a_full_disk_refuses_a_deploy_and_nothing_else(small_disk, tmp_path):
         assert server.call("version", 1).body == "two"
 
 
-def test_a_promotion_that_cannot_be_kept_ends_and_says_so(small_disk, tmp_path):
-    """The disk fills while a canary runs: the rollout is over, told as failed with the reason, and the old one serves."""
+def test_a_promotion_that_cannot_be_kept_is_refused_and_the_canary_goes_on(small_disk, tmp_path):
+    """The disk fills while a canary runs: the operator hears why, both revisions serve, and later it is promoted."""
     with Server(tmp_path, None, "--state-dir", str(small_disk / "state"), "--replica-log-files", "0") as server:
         deployed(server, write_app(tmp_path / "one", APP.format(answer="one")))
         two = write_app(tmp_path / "two", APP.format(answer="two"))
@@ -54,11 +54,12 @@ def test_a_promotion_that_cannot_be_kept_ends_and_says_so(small_disk, tmp_path):
         with (small_disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
             while filler.write(b"x" * 4096):
                 pass
-        sojourn(server, "rollout", "version", "--promote")
-        told = server.ask(rollout).body
-        assert told["state"] == "failed"
-        assert "cannot be kept" in told["cause"]
-        assert server.call("version", 1).body == "one"
+        refused = sojourn(server, "rollout", "version", "--promote")
+        assert refused.exit_code != 0
+        assert "state.db" in str(refused.exception)
+        assert server.ask(rollout).body["state"] == "shifting"
+        assert {server.call("version", 1).body for _ in range(20)} == {"one", "two"}
         (small_disk / "filler").unlink()
-        assert deployed(server, two)["state"] == "live"
-        assert server.call("version", 1).body == "two"
+        assert sojourn(server, "rollout", "version", "--promote").exit_code == 0
+        assert server.ask(rollout).body["state"] == "live"
+        assert {server.call("version", 1).body for _ in range(20)} == {"two"}

@@ -221,7 +221,7 @@ class BundleStore:
             raise disk_error(f"bundle {digest} cannot be read", error) from error
         if found != digest:
             raise StateError(
-                f"bundle {digest} is damaged: what lies there has the digest {found}; deploy its source again to replace it"
+                f"bundle {digest} is damaged: {path} has the digest {found}; deploy its source again to replace it"
             )
 
     def sweep(self, referenced: Collection[str]) -> Swept:

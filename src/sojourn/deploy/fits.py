@@ -8,11 +8,12 @@ from time import monotonic, time
 from typing import Final
 
 from sojourn.domain.deployment import Revision
-from sojourn.errors import DeploymentError, StateError
+from sojourn.errors import StateError
 from sojourn.estimate.service_time import Resumption, ServiceTimeFit
 from sojourn.runtime.platform import Platform
 from sojourn.state.keeper import StateKeeper
 from sojourn.state.record import StoredFit
+from sojourn.telemetry.events import PlatformEvents
 
 SAVE_EVERY_S: Final = 60.0
 
@@ -24,14 +25,23 @@ class KeptFits:
         platform: Runs the functions.
         keeper: Where it is kept.
         live: The live revisions that are to be kept, by function.
+        events: Told of what goes wrong, once until it goes well again.
     """
 
-    def __init__(self, platform: Platform, keeper: StateKeeper, live: Callable[[], dict[str, Revision]]) -> None:
+    def __init__(
+        self,
+        platform: Platform,
+        keeper: StateKeeper,
+        live: Callable[[], dict[str, Revision]],
+        events: PlatformEvents,
+    ) -> None:
         self._platform = platform
         self._keeper = keeper
         self._live = live
         self._kept: dict[tuple[str, str], StoredFit] = {}
-        self._saved: dict[str, int] = {}  # version of the model that was saved last, by function
+        self._events = events
+        self._saved: dict[tuple[str, str], int] = {}  # version of each live revision's model that was saved last
+        self._failure = ""
         self._task: asyncio.Task[None] | None = None
 
     async def load(self) -> None:
@@ -60,21 +70,42 @@ class KeptFits:
             await asyncio.sleep(SAVE_EVERY_S)
             await self.save()
 
+    def forget(self, function: str) -> None:
+        """The function is gone; what was kept of it goes with it."""
+        for known in (self._kept, self._saved):
+            for key in [key for key in known if key[0] == function]:
+                del known[key]
+
     async def save(self) -> None:
-        """Write what has been learnt since the last time; where that cannot be, it is learnt again one day."""
-        for function, revision in self._live().items():
-            service = self._platform.services.get(function)
-            if service is None or service.revision != revision.revision:
-                continue
-            model = service.dispatcher.model
-            if not model.is_known or self._saved.get(function) == model.version:
-                continue
-            version = model.version
+        """Write what has been learnt since the last time; where that cannot be, it is learnt again one day.
+
+        What goes wrong with one function keeps no other from being saved, nor this one from being saved later.
+        """
+        live = {(name, revision.revision) for name, revision in self._live().items()}
+        self._saved = {key: version for key, version in self._saved.items() if key in live}
+        failures = []
+        for function, revision in sorted(live):
             try:
-                await self._put(function, revision.revision, model.fit(monotonic()))
-            except (StateError, DeploymentError):
+                await self._save(function, revision)
+            except StateError:  # told by the keeper itself; the others would fail in the same way
                 return
-            self._saved[function] = version
+            except Exception as err:  # noqa: BLE001 (saving goes on, whatever it was)
+                failures.append(f"{function}@{revision}: {type(err).__name__}: {err}")
+        failure = "; ".join(failures)
+        if failure and not self._failure:
+            remedy = "serving goes on; after a restart these service times are learnt anew"
+            self._events.error("state.fits_unsaved", cause=failure, remedy=remedy)
+        self._failure = failure
+
+    async def _save(self, function: str, revision: str) -> None:
+        service = self._platform.services.get(function)
+        if service is None or service.revision != revision:
+            return
+        model = service.dispatcher.model
+        version = model.version
+        if model.is_known and self._saved.get((function, revision)) != version:
+            await self._put(function, revision, model.fit(monotonic()))
+            self._saved[function, revision] = version
 
     async def _put(self, function: str, revision: str, fit: ServiceTimeFit) -> None:
         await self._keeper.do(lambda store: store.put_fit(function, revision, fit, time()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from time import monotonic, time
 from typing import Final
 
@@ -29,7 +29,7 @@ from sojourn.domain.rollout import (
     RolloutTick,
     SetShare,
 )
-from sojourn.errors import ConfigurationError
+from sojourn.errors import ConfigurationError, DeploymentError
 from sojourn.runtime.platform import Platform
 from sojourn.runtime.service import FunctionService
 from sojourn.telemetry.events import PlatformEvents
@@ -52,6 +52,11 @@ class RolloutRun:
         on_promote: Awaited once it is to have all traffic and before it has: what is to be remembered.
         on_live: Called once it has all traffic.
         on_reject: Awaited with the cause once it has none any more, and before it goes.
+
+    Attributes:
+        is_kept: Whether it is remembered how it ended.
+        has_all: Whether it is remembered as live and has all traffic.
+        unkept: Why it is not; empty if it is, or has not ended.
     """
 
     def __init__(
@@ -65,7 +70,7 @@ class RolloutRun:
         events: PlatformEvents,
         *,
         on_promote: Callable[[RolloutRun], Awaitable[None]],
-        on_live: Callable[[str], None],
+        on_live: Callable[[RolloutRun], None],
         on_reject: Callable[[RolloutRun, str], Awaitable[None]],
     ) -> None:
         self.revision = revision
@@ -73,7 +78,9 @@ class RolloutRun:
         self.began_at_s = time()
         self.stable = stable
         self.service: FunctionService | None = None
-        self.is_kept = False  # whether it is remembered how it ended
+        self.is_kept = False
+        self.has_all = False
+        self.unkept = ""
         self._manifest = manifest
         self._platform = platform
         self._traffic = traffic
@@ -87,7 +94,10 @@ class RolloutRun:
         self._stable_most = 0  # replicas it had at once since this began
         self._stable_before = ArmCounts()  # when traffic was shared first
         self._failures = [0, 0]  # replicas that failed and were told, of the stable revision and of this one
-        self._told: asyncio.Queue[RolloutEvent] = asyncio.Queue(16)
+        self._turn = asyncio.Lock()  # held during a step, or by whoever wants none meanwhile
+        self._decided: RolloutEvent | None = None
+        self._woken = asyncio.Event()
+        self._is_broken = False
 
     @property
     def name(self) -> str:
@@ -104,14 +114,47 @@ class RolloutRun:
         """The revision it takes over from."""
         return self.stable.revision if self.stable is not None else None
 
-    def happened(self, event: RolloutEvent) -> None:
-        """Something that concerns it: an operator's wish, a newer deploy, a replica that died. Never waits."""
-        with contextlib.suppress(asyncio.QueueFull):  # sixteen things to be looked at wait already
-            self._told.put_nowait(event)
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, or has broken off; nothing can be decided about it any more."""
+        return self._machine.is_over or self._is_broken
+
+    @contextlib.asynccontextmanager
+    async def at_rest(self, limit_s: float) -> AsyncIterator[None]:
+        """No step is made in here, so that a decision can be kept before it is carried out.
+
+        Raises:
+            DeploymentError: The step under way has not ended within `limit_s` seconds.
+        """
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise DeploymentError(
+                f"function {self.name!r}: a step of its rollout has taken more than {limit_s:g} s, most likely since the "
+                "disk does not answer; nothing was changed, try again"
+            ) from None
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    def decide(self, event: RolloutEvent, *, is_kept: bool) -> None:
+        """What somebody wants of it is its next step, whatever else happens; to be called while it is `at_rest`.
+
+        Args:
+            event: What is wanted.
+            is_kept: Whether it is remembered already how it ends by that.
+        """
+        self._decided = event
+        self.is_kept = is_kept
+        self._woken.set()
 
     async def run(self) -> None:
         """Until it has ended, one way or the other."""
         await self._step(RolloutBegan())
+        if self._machine.is_over:  # somebody decided otherwise before it began
+            return
         try:
             self.service = self._platform.launch(self._manifest)
         except ConfigurationError as err:
@@ -128,28 +171,35 @@ class RolloutRun:
                 await warm
 
     async def _next_event(self, warm: asyncio.Task[str]) -> RolloutEvent:
-        """What happens next: it is warm or cannot be, somebody wants something, or a second has passed."""
-        asked = asyncio.create_task(self._told.get())
+        """What happens next: it is warm or cannot be, somebody has decided something, or a second has passed."""
+        self._woken.clear()
+        if self._decided is not None:
+            return RolloutTick()
+        asked = asyncio.create_task(self._woken.wait())
         is_warming = self.status.state is RolloutState.WARMING
         awaited = {asked, warm} if is_warming and not warm.done() else {asked}
         self._reserve()
         try:
             await asyncio.wait(awaited, timeout=self._wait_s(warm), return_when=asyncio.FIRST_COMPLETED)
-            if asked.done():
-                return asked.result()
-            if is_warming and self.stable is not None and not self._has_room():
-                return self._without_room()
-            if is_warming and warm.done():
-                cause = warm.result()
-                if cause:
-                    return CandidateFailed(cause)
-                if self._has_enough():
-                    return CandidateWarm()
         finally:
             asked.cancel()
-        if is_warming or self.stable is None:
-            return RolloutTick()
-        return self._failed_replica() or self._counts_seen()
+        if self._decided is not None:
+            return RolloutTick()  # the step does what was decided
+        if is_warming:
+            return self._warming_event(warm)
+        return RolloutTick() if self.stable is None else self._failed_replica() or self._counts_seen()
+
+    def _warming_event(self, warm: asyncio.Task[str]) -> RolloutEvent:
+        """How far it has come with warming up."""
+        if self.stable is not None and not self._has_room():
+            return self._without_room()
+        if warm.done():
+            cause = warm.result()
+            if cause:
+                return CandidateFailed(cause)
+            if self._has_enough():
+                return CandidateWarm()
+        return RolloutTick()
 
     def _wait_s(self, warm: asyncio.Task[str]) -> float:
         """Until when nothing need be looked at: replicas that are on their way are looked for often."""
@@ -217,8 +267,12 @@ class RolloutRun:
         )
 
     async def _step(self, event: RolloutEvent) -> None:
-        for action in self._machine.step(event, monotonic()):
-            await self._perform(action)
+        async with self._turn:
+            decided, self._decided = self._decided, None
+            self._is_broken = True  # unless all of it can be done
+            for action in self._machine.step(decided or event, monotonic()):
+                await self._perform(action)
+            self._is_broken = False
 
     async def _perform(self, action: RolloutAction) -> None:
         name, revision = self.name, self.revision.revision
@@ -235,11 +289,13 @@ class RolloutRun:
                 self._events.info("rollout.shifted", function=name, revision=revision, share=share, why=why)
             case Promote(why=why):
                 assert self.service is not None, "it is warm"
-                await self._on_promote(self)
+                if not self.is_kept:
+                    await self._on_promote(self)
+                    self.is_kept = True
                 self._platform.make_live(name, revision)
                 self._traffic.direct(self.service)
-                self._on_live(name)
-                self.is_kept = True
+                self._on_live(self)
+                self.has_all = True
                 self._events.info("rollout.live", function=name, revision=revision, before=self.before or "", why=why)
             case RollBack(cause=cause) | Fail(cause=cause):
                 if self.stable is not None:

@@ -18,7 +18,7 @@ def told_of(run: RolloutRun) -> RolloutTold:
     """How a rollout stands."""
     status = run.status
     # What is not remembered yet has not happened: a server that is killed now comes back with the revision before.
-    state = RolloutState.SHIFTING if status.state is RolloutState.LIVE and not run.is_kept else status.state
+    state = RolloutState.SHIFTING if status.state is RolloutState.LIVE and not run.has_all else status.state
     return RolloutTold(
         function=run.name,
         state=state.value,

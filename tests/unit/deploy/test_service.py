@@ -1,0 +1,324 @@
+"""The deploy service over a real platform, state file and store of bundles: what is told has happened, or nothing has."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from deploy_desk import SLOWLY, DeployDesk, on_a_desk
+
+from sojourn.errors import DeploymentError, StateError, UnknownFunctionError
+
+
+async def canary(desk: DeployDesk) -> tuple[str, str]:
+    """One revision live, another one with half of the traffic, for ten minutes."""
+    old = await desk.deploy("one")
+    (new,) = await desk.begin("two", plan=SLOWLY)
+    await desk.until(lambda: desk.service.rollout("f").state == "shifting")
+    return old, new.revision
+
+
+def is_as_it_was(desk: DeployDesk, old: str, new: str) -> bool:
+    """Whether the canary goes on, here and in the state file."""
+    told = desk.service.rollout("f")
+    (stored,) = desk.store.functions()
+    return (told.state, told.revision, stored.live, stored.candidate) == ("shifting", new, old, new)
+
+
+class Unwritable:
+    """A state file that refuses each change, as on a full disk: `with Unwritable(desk)`."""
+
+    def __init__(self, desk: DeployDesk) -> None:
+        self._connection = desk.store._connection
+
+    def __enter__(self) -> None:
+        self._connection.execute("PRAGMA query_only = ON")
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._connection.execute("PRAGMA query_only = OFF")
+
+
+# ---- what cannot be kept
+
+
+@on_a_desk
+async def test_a_deploy_that_cannot_be_kept_leaves_the_canary_before_it_running(desk):
+    """The later deploy is refused; the canary has not been ended for it."""
+    old, new = await canary(desk)
+    with Unwritable(desk), pytest.raises(StateError):
+        await desk.begin("three")
+    assert is_as_it_was(desk, old, new)
+    assert (await desk.begin("three"))[0].created
+    assert (await desk.end_of()).state == "live"
+    assert [row.outcome for row in await desk.service.revisions("f")] == ["live", "superseded", "live"]
+
+
+@on_a_desk
+async def test_a_promotion_that_cannot_be_kept_is_an_error_and_the_canary_goes_on(desk):
+    """Neither the routes nor the state file have changed; once it can be kept, it takes all traffic."""
+    old, new = await canary(desk)
+    with Unwritable(desk), pytest.raises(StateError):
+        await desk.service.promote("f")
+    assert is_as_it_was(desk, old, new)
+    told = await desk.service.promote("f")
+    assert (told.state, told.revision, told.share) == ("live", new, 1.0)
+    assert desk.store.functions()[0].live == new
+
+
+@on_a_desk
+async def test_a_rollback_that_cannot_be_kept_is_an_error_and_the_canary_goes_on(desk):
+    """As a promotion."""
+    old, new = await canary(desk)
+    with Unwritable(desk), pytest.raises(StateError):
+        await desk.service.rollback("f")
+    assert is_as_it_was(desk, old, new)
+    told = await desk.service.rollback("f")
+    assert (told.state, told.cause) == ("rolled_back", "an operator rolled it back")
+    assert (desk.store.functions()[0].live, desk.store.functions()[0].candidate) == (old, None)
+    assert await desk.call() == "answered"
+
+
+@on_a_desk
+async def test_a_deletion_that_cannot_be_kept_changes_nothing(desk):
+    """The function and its canary are there as before; the next deletion takes all of it away."""
+    old, new = await canary(desk)
+    with Unwritable(desk), pytest.raises(StateError):
+        await desk.service.delete("f")
+    assert is_as_it_was(desk, old, new)
+    await desk.service.delete("f")
+    assert [await desk.call(path) for path in ("f", f"f@{old}", f"f@{new}")] == ["unknown"] * 3
+    assert (desk.platform.running, desk.replicas, desk.store.functions()) == ({}, {}, [])
+    with pytest.raises(UnknownFunctionError):
+        desk.service.rollout("f")
+
+
+@on_a_desk
+async def test_a_promotion_during_the_warm_up_is_kept_and_outlives_the_server(desk):
+    """The canary becomes all-at-once on the disk, too, and takes all traffic as soon as it is warm."""
+    await desk.deploy("one")
+    desk.launcher.held_back = True
+    (new,) = await desk.begin("two", plan=SLOWLY)
+    promoting = asyncio.create_task(desk.service.promote("f"))
+    await desk.until(lambda: desk.store.functions()[0].plan.strategy == "all-at-once")
+    desk.launcher.let_go()
+    assert ((await promoting).state, (await promoting).revision) == ("live", new.revision)
+
+
+@on_a_desk
+async def test_what_is_decided_is_never_dropped_however_often(desk):
+    """Forty promotions of a revision that does not start, and the rollback after them is obeyed."""
+    old = await desk.deploy("one")
+    desk.launcher.held_back = True
+    await desk.begin("two", plan=SLOWLY)
+    asking = [asyncio.create_task(desk.service.promote("f")) for _ in range(40)]
+    await asyncio.sleep(0)
+    assert (await desk.service.rollback("f")).state == "failed"
+    assert {told.state for told in await asyncio.gather(*asking)} == {"failed"}
+    assert desk.platform.services["f"].revision == old
+
+
+# ---- errors that nobody thought of
+
+
+@pytest.mark.parametrize("place", ["warm", "make_live", "direct"])
+def test_an_error_of_our_own_ends_the_rollout_as_failed_and_the_old_revision_serves(place, tmp_path, monkeypatch):
+    """Wherever it strikes, it is told with its cause, logged with its traceback, and nothing is kept of the new one."""
+
+    async def tell() -> None:
+        async with DeployDesk(tmp_path / "state") as desk:
+            old = await desk.deploy("one")
+            whole = desk.routes if place == "direct" else desk.platform
+            method = getattr(whole, place)
+
+            def broken(*args: object) -> object:
+                monkeypatch.setattr(whole, place, method)
+                raise KeyError("nobody thought of this")
+
+            monkeypatch.setattr(whole, place, broken)
+            await desk.begin("two")
+            told = await desk.end_of()
+            assert (told.state, told.share) == ("failed", 0.0)
+            assert "KeyError" in told.cause
+            assert (desk.platform.services["f"].revision, await desk.call()) == (old, "answered")
+            await desk.until(lambda: len(desk.platform.running) == 1)
+            (stored,) = desk.store.functions()
+            assert (stored.live, stored.candidate) == (old, None)
+            assert [event.fields["cause"] for event in desk.told("rollout.broke_off")] == [told.cause]
+            assert "nobody thought of this" in desk.log_path.read_text()
+            assert "Traceback" in desk.log_path.read_text()
+            await desk.begin("two")
+            assert (await desk.end_of()).state == "live"
+
+    asyncio.run(tell())
+
+
+# ---- damaged trees
+
+
+def _damage(directory: Path, digest: str) -> None:
+    file = directory / "bundles" / digest / "code.txt"
+    file.chmod(0o600)
+    file.write_text("something else")
+
+
+def test_a_damaged_tree_is_noticed_at_the_start_and_the_others_are_served(tmp_path):
+    """Its function is told as failed with what, where and how to mend it; deployed again it is whole."""
+    state = tmp_path / "state"
+
+    async def before() -> str:
+        async with DeployDesk(state) as desk:
+            await desk.deploy("good", "good")
+            await desk.deploy("bad", "bad")
+            return (await desk.service.revisions("bad"))[0].bundle
+
+    async def after(digest: str) -> None:
+        async with DeployDesk(state) as desk:
+            assert (await desk.call("good"), await desk.call("bad")) == ("answered", "unknown")
+            told = desk.service.rollout("bad")
+            assert told.state == "failed"
+            assert all(text in told.cause for text in (digest, str(state / "bundles"), "deploy its source again"))
+            (event,) = desk.told("function.not_restored")
+            assert (event.level, event.function, "deploy it again" in event.fields["remedy"]) == ("error", "bad", True)
+            assert len(desk.replicas) == 1
+            await desk.deploy("bad", "bad")
+            assert (await desk.call("bad"), desk.service.rollout("bad").state) == ("answered", "live")
+
+    digest = asyncio.run(before())
+    _damage(state, digest)
+    asyncio.run(after(digest))
+
+
+def test_a_candidate_whose_tree_is_damaged_is_given_up_at_the_start(tmp_path):
+    """What was live serves on; the state file knows of the candidate no more."""
+    state = tmp_path / "state"
+
+    async def before() -> str:
+        async with DeployDesk(state) as desk:
+            await canary(desk)
+            return (await desk.service.revisions("f"))[0].bundle
+
+    async def after() -> None:
+        async with DeployDesk(state) as desk:
+            assert await desk.call() == "answered"
+            assert "damaged" in desk.service.rollout("f").cause
+            assert desk.store.functions()[0].candidate is None
+
+    _damage(state, asyncio.run(before()))
+    asyncio.run(after())
+
+
+@on_a_desk
+async def test_a_rollback_to_a_damaged_tree_is_refused(desk):
+    """Before anything changes."""
+    await desk.deploy("one")
+    new = await desk.deploy("two")
+    _damage(desk.log_path.parent, (await desk.service.revisions("f"))[1].bundle)
+    with pytest.raises(DeploymentError, match="damaged"):
+        await desk.service.rollback("f")
+    assert (desk.platform.services["f"].revision, desk.store.functions()[0].candidate) == (new, None)
+
+
+# ---- two things at once
+
+
+@on_a_desk
+async def test_the_live_revision_deployed_during_a_canary_ends_that(desk):
+    """It stays live, here and in the state file, and the candidate goes."""
+    old, _ = await canary(desk)
+    assert (await desk.begin("one"))[0].revision == old
+    assert desk.service.rollout("f").state == "rolled_back"
+    (stored,) = desk.store.functions()
+    assert (stored.live, stored.candidate) == (old, None)
+    await desk.until(lambda: list(desk.platform.running) == [f"f@{old}"])
+    assert await desk.call() == "answered"
+
+
+@on_a_desk
+async def test_the_same_revision_deployed_during_its_own_rollout_changes_nothing(desk):
+    """The canary goes on."""
+    old, new = await canary(desk)
+    (again,) = await desk.begin("two", plan=SLOWLY)
+    assert (again.revision, again.created) == (new, False)
+    assert is_as_it_was(desk, old, new)
+
+
+@on_a_desk
+async def test_many_deploys_at_once_end_with_the_last_one_live(desk):
+    """Each is kept, each but the last is superseded or replaced, and nothing of them runs on."""
+    await desk.deploy("zero")
+    deployed = await asyncio.gather(*(desk.begin(f"v{number}") for number in range(5)))
+    told = await desk.end_of()
+    assert told.state == "live"
+    assert told.revision in {one.revision for (one,) in deployed}
+    assert desk.store.functions()[0].live == told.revision
+    await desk.until(lambda: list(desk.platform.running) == [f"f@{told.revision}"])
+    assert (await desk.call(), len(desk.replicas)) == ("answered", 1)
+
+
+@on_a_desk
+async def test_back_and_forth_at_once_ends_with_what_was_wanted_last(desk):
+    """A revision that is about to go, and is deployed again at that moment, stays."""
+    for number in range(6):
+        wanted = await desk.deploy("one" if number % 2 else "two")
+        assert (desk.platform.services["f"].revision, await desk.call()) == (wanted, "answered")
+    await desk.until(lambda: len(desk.platform.running) == 1)
+
+
+@on_a_desk
+async def test_a_deletion_at_once_with_a_deploy_leaves_one_of_both(desk):
+    """Whichever is later: the function is there whole, or not at all."""
+    for number in range(2):
+        await desk.deploy("one")
+        await asyncio.gather(desk.service.delete("f"), desk.begin(f"v{number}"))
+        if desk.store.functions():
+            assert (await desk.end_of()).state == "live"
+            assert await desk.call() == "answered"
+            await desk.service.delete("f")
+        assert (await desk.call(), desk.platform.running, desk.platform.lineages) == ("unknown", {}, {})
+
+
+# ---- bounds
+
+
+@on_a_desk
+async def test_nothing_is_kept_of_revisions_that_have_gone(desk):
+    """After some more deploys there is as much as after one, but for what the state file keeps."""
+
+    def counted() -> tuple[int, ...]:
+        lineage = desk.platform.lineages["f"]
+        return (
+            len(desk.platform.running),
+            len(lineage.running),
+            len(lineage._keys),
+            len(desk.platform.controller._deployments),
+            len(desk.platform._driver.scaling._by_key),
+            len(desk.service._departures._going) + len(desk.service._departures._tasks),
+            len(desk.routes.by_path),
+        )
+
+    await desk.deploy("first")
+    desk.platform.lineages["f"].is_known = True
+    await desk.deploy("second")
+    await desk.until(lambda: not desk.service._departures._tasks)
+    before = counted()
+    for number in range(6):
+        await desk.deploy(f"v{number}")
+        await desk.call()
+    await desk.until(lambda: not desk.service._departures._tasks)
+    assert counted() == before
+
+
+def test_unwritable_is_what_a_full_disk_is(tmp_path):
+    """The stand-in makes SQLite itself refuse."""
+
+    async def tell() -> None:
+        async with DeployDesk(tmp_path / "state") as desk:
+            with Unwritable(desk), pytest.raises(sqlite3.OperationalError):
+                desk.store._connection.execute("DELETE FROM functions")
+
+    asyncio.run(tell())
