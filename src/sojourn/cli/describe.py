@@ -36,17 +36,20 @@ def describe_function(name: str, as_json: bool, admin_url: str) -> None:  # noqa
     detail["settings"] = _in_force(detail.get("settings", {}))
     for line in _lines(detail):
         click.echo(line)
+    revision = detail.get("revision", "")
     for replica in replicas:
-        click.echo(_replica_line(replica))
+        click.echo(_replica_line(replica, revision))
     if output:
         click.echo("output:")
         for line in output:
             click.echo(f"  | {line}")
 
 
-def _replica_line(replica: dict[str, Any]) -> str:
-    """One replica: how old, how large, and how long it took to be ready, phase by phase."""
-    facts = [str(replica["state"]), f"started {duration_text(replica['age_s'])} ago"]
+def _replica_line(replica: dict[str, Any], live: str) -> str:
+    """One replica: how old, how large, and how long it took to be ready, phase by phase; whose, if not of the live revision."""
+    other = replica.get("revision") or live
+    facts = [str(replica["state"]), *([f"of revision {other}"] if other != live else [])]
+    facts += [f"started {duration_text(replica['age_s'])} ago"]
     if replica.get("memory_bytes") is not None:
         facts.append(_quantity(replica["memory_bytes"], "bytes"))
     if (cold_start := replica.get("cold_start")) is not None:

@@ -148,11 +148,11 @@ class ControllerDriver:
                 self.replicas.stop(number)
             case SuspendStarts(function=key, cause=cause):
                 service = self._running[key]
-                self._events.error("function.crash_loop", function=service.name, cause=cause)
+                self._events.error("function.crash_loop", function=service.name, revision=service.revision, cause=cause)
                 service.happened(StartsSuspended())
             case ResumeStarts(function=key):
                 service = self._running[key]
-                self._events.info("function.recovered", function=service.name)
+                self._events.info("function.recovered", function=service.name, revision=service.revision)
                 service.happened(StartsResumed())
             case RecordScaling(function=key, decision=decision):
                 self.scaling.decided(key, decision)

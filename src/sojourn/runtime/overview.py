@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -69,7 +69,7 @@ class PlatformOverview:
 
     def functions(self) -> list[FunctionStatus]:
         """One row per function, in order of their names."""
-        return [self._status(service) for service in self._live()]
+        return [self._of_all(service) for service in self._live()]
 
     def revisions(self, name: str) -> list[FunctionStatus]:
         """One row per revision of a function that runs, the live one first."""
@@ -84,15 +84,15 @@ class PlatformOverview:
         service = found(self._lineages, name)
         if service is None:
             return None
-        manifest = service.manifest
+        manifest, is_whole = service.manifest, "@" not in name
         return function_detail(
-            self._status(service),
+            self._of_all(service) if is_whole else self._status(service),
             settings=msgspec.to_builtins(manifest.settings),
             input_schema=manifest.input_schema,
             output_schema=manifest.output_schema,
             output=self._output.tail(service.name, _OUTPUT_LINES_SHOWN),
             start_failure=self._controller.start_failure(service.key) or None,
-            replica_details=self._replica_details(service.key),
+            replica_details=self._replica_details(_of(self._lineages[service.name]) if is_whole else [service]),
             target=manifest.target,
             working_directory=self._directory,
             log_path=self._output.path(name),
@@ -116,9 +116,6 @@ class PlatformOverview:
         return self._output.tail(service.name, lines) if service is not None else None
 
     def _snapshot(self, service: FunctionService) -> FunctionSnapshot:
-        replicas = dict.fromkeys((ReplicaState.STARTING, ReplicaState.READY, ReplicaState.DRAINING), 0)
-        for member in self._controller.members(service.key):
-            replicas[member.state] += 1
         dispatcher, slo = service.dispatcher, service.manifest.settings.slo
         now_s, monitor, lineage = monotonic(), service.meter.monitor, self._lineages[service.name]
         is_live = lineage.live is service
@@ -127,7 +124,7 @@ class PlatformOverview:
             meter=service.meter.snapshot(),
             queue_depth=dispatcher.queue_depth + dispatcher.late_depth,
             queue_depth_late=dispatcher.late_depth,
-            replicas=replicas,
+            replicas=self._replicas_of([service]),
             replica_seconds=self._controller.replica_seconds(service.key, now_s),
             scaling_decisions=dict(self._scaling[service.key].decisions) if is_live else {},
             slo=objective_snapshot(slo, counted, self._alerts[service.name], now_s) if slo else None,
@@ -135,17 +132,33 @@ class PlatformOverview:
             is_live=is_live,
         )
 
-    def _replica_details(self, key: str) -> list[ReplicaStatus]:
+    def _replicas_of(self, services: Iterable[FunctionService]) -> dict[ReplicaState, int]:
+        """How many replicas there are of these revisions, by state."""
+        replicas = dict.fromkeys((ReplicaState.STARTING, ReplicaState.READY, ReplicaState.DRAINING), 0)
+        for service in services:
+            for member in self._controller.members(service.key):
+                replicas[member.state] += 1
+        return replicas
+
+    def _replica_details(self, services: Iterable[FunctionService]) -> list[ReplicaStatus]:
         now_s = monotonic()
-        return [
+        found = [
             ReplicaStatus(
                 replica_id=member.replica_id,
                 state=member.state,
                 age_s=now_s - member.started_at_s,
                 cold_start=self._replicas.cold_start(member.replica_id),
+                revision=service.revision,
             )
-            for member in self._controller.members(key)
+            for service in services
+            for member in self._controller.members(service.key)
         ]
+        return sorted(found, key=lambda replica: replica.replica_id)
+
+    def _of_all(self, live: FunctionService) -> FunctionStatus:
+        """The row of a function: that of its live revision, with the replicas of those beside it."""
+        replicas = self._replicas_of(_of(self._lineages[live.name]))
+        return msgspec.structs.replace(self._status(live), replicas=replicas)
 
     def _status(self, service: FunctionService) -> FunctionStatus:
         slo = service.manifest.settings.slo

@@ -65,11 +65,12 @@ class ScalingRecords:
         )
 
     def decided(self, key: str, decision: ScalingDecision) -> None:
-        """The controller changed how many replicas a revision is to have."""
+        """The controller changed how many replicas a revision is to have; the event names it, since two may run."""
         told = self._events.info(
             "function.scaled",
             {"terms": decision.terms} if decision.terms else None,
             function=decision.function,
+            revision=key.partition("@")[2],
             before=decision.before,
             after=decision.after,
             cause=decision.cause,

@@ -86,7 +86,7 @@ class FunctionStatus(msgspec.Struct, frozen=True, kw_only=True):
         name: What clients address it by.
         revision: The revision that serves.
         slo: The objective as text, or None.
-        replicas: Replicas by state.
+        replicas: Replicas by state; of a function those of all its revisions that run.
         queue_depth: Requests waiting.
         requests: Requests since start, by outcome.
         within_slo: Share of counted requests within the objective since start; None if there were none.
@@ -126,6 +126,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
         age_s: Time since the decision to start it, in seconds.
         cold_start: How long it took to be ready; None while it is not.
         memory_bytes: Memory it takes, pages shared with others counted in part (PSS); None where that is unknown.
+        revision: Whose it is: during a rollout two have replicas.
     """
 
     replica_id: int
@@ -133,6 +134,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     age_s: float
     cold_start: ColdStart | None = None
     memory_bytes: int | None = None
+    revision: str = ""
 
 
 class FunctionDetail(FunctionStatus, frozen=True, kw_only=True):

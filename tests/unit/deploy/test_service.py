@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from deploy_desk import SLOWLY, DeployDesk, on_a_desk
 
 from sojourn.errors import DeploymentError, StateError, UnknownFunctionError
+from sojourn.runtime.alert_book import AlertBook
 
 
 async def canary(desk: DeployDesk) -> tuple[str, str]:
@@ -280,6 +281,23 @@ async def test_a_deletion_at_once_with_a_deploy_leaves_one_of_both(desk):
             assert await desk.call() == "answered"
             await desk.service.delete("f")
         assert (await desk.call(), desk.platform.running, desk.platform.lineages) == ("unknown", {}, {})
+
+
+# ---- what is told
+
+
+@on_a_desk
+async def test_replicas_of_a_candidate_count_among_those_of_its_function(desk):
+    """Two revisions, one replica each: the function has two, each names its revision, and so do the decisions."""
+    old, new = await canary(desk)
+    overview = desk.platform.overview(AlertBook(desk.events, 0.0))
+    (row,) = overview.functions()
+    detail, other = overview.function("f"), overview.function(f"f@{new}")
+    assert (row.revision, row.replicas["ready"], detail.replicas["ready"], other.replicas["ready"]) == (old, 2, 2, 1)
+    assert [one.revision for one in detail.replica_details] == [old, new]
+    assert [one.revision for one in other.replica_details] == [new]
+    assert [one.replicas["ready"] for one in overview.revisions("f")] == [1, 1]
+    assert [event.fields["revision"] for event in desk.told("function.scaled")] == [old, new]
 
 
 # ---- bounds
