@@ -125,7 +125,9 @@ class Platform:
             assert count <= ceiling
             if count < controller.target(name) and now_s >= deployment.succession.start_after_s:
                 is_full = not controller._pool.has_room(deployment.claim)
-                assert is_full or starting >= controller._starts_at_once, "a start is due and nothing holds it up"
+                assert is_full or starting >= controller._shortage._starts_at_once, (
+                    "a start is due and nothing holds it up"
+                )
 
     def check_books(self) -> None:
         """At the end: each request has one outcome, each start one fate, and the replica-seconds add up."""

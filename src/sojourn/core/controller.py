@@ -16,6 +16,7 @@ from sojourn.core.floors import Floors
 from sojourn.core.pool import UNBOUNDED, Pool
 from sojourn.core.scaler import Scaler
 from sojourn.core.sharing import Sharing
+from sojourn.core.shortage import Shortage
 from sojourn.core.succession import Succession
 from sojourn.domain.action import (
     ControllerAction,
@@ -23,7 +24,6 @@ from sojourn.domain.action import (
     LeaseReplica,
     RecordScaling,
     ResumeStarts,
-    StartReplica,
     StopReplica,
     SuspendStarts,
 )
@@ -49,8 +49,6 @@ from sojourn.policy.allocation.pressure import PressurePolicy
 from sojourn.policy.keepalive.catalogue import keepalive_policy
 from sojourn.policy.scaling.catalogue import scaling_policy
 
-_STARTS_AT_ONCE_MIN = 2
-
 
 class Controller:
     """Gives each function the replicas it wants as far as the pool allows, and replaces those that fail.
@@ -72,11 +70,9 @@ class Controller:
         self._deployments: dict[str, Deployment] = {}
         self._agenda = Agenda(self._deployments)
         self._floors = Floors(self._pool, self._deployments)
-        self._short: dict[str, Deployment] = {}  # those with fewer replicas than they should have
+        self._shortage = Shortage(self._fleet)
         self._is_scarce = False
         self._last_number = 0
-        # A start takes processor time from serving: not more at once than there are cores.
-        self._starts_at_once = max(int(min(capacity.cpus, 1e6)), _STARTS_AT_ONCE_MIN)
         self._look_at_s = inf
         self._on: dict[type, Callable[[Any, float, list[ControllerAction]], None]] = {
             FunctionDeployed: self._function_deployed,
@@ -193,7 +189,7 @@ class Controller:
             self._sharing.leave(deployment)
         deployment.is_removed = True
         deployment.target = 0
-        self._short.pop(event.function, None)
+        self._shortage.forget(event.function)
         for member in self._fleet.living(event.function):
             self._drain(member, actions)
         self._forget_if_gone(deployment)
@@ -282,7 +278,7 @@ class Controller:
     def _failed(self, member: Member, cause: str, now_s: float, actions: list[ControllerAction]) -> None:
         deployment = member.deployment
         deployment.scaler.failed(now_s)
-        self._note_shortage(deployment)
+        self._shortage.note(deployment)
         if deployment.succession.failed(cause, member.ready_at_s, now_s):
             actions.append(SuspendStarts(member.function, cause))
 
@@ -316,9 +312,7 @@ class Controller:
             target = self._sharing.target(deployment) if self._is_scarce else deployment.wish.replicas
             self._aim(deployment, target, actions)
             self._drain_surplus(deployment, actions)
-        if self._short:
-            for deployment in sorted(self._short.values(), key=lambda each: each.number):
-                self._start_missing(deployment, now_s, actions)
+        self._shortage.start_missing(now_s, actions)
 
     def _ask(self, deployment: Deployment, now_s: float) -> None:
         """What does a function want now, and when is it to be asked again without a reason?"""
@@ -355,38 +349,15 @@ class Controller:
             living.sort(key=lambda m: (m.state is ReplicaState.STARTING, m.replica_id), reverse=True)
             for member in living[:surplus]:
                 self._drain(member, actions)
-        self._note_shortage(deployment)
-
-    def _note_shortage(self, deployment: Deployment) -> None:
-        """Remember whether a function has fewer replicas than it should have."""
-        key = deployment.key
-        if len(self._fleet.living(key)) < deployment.target and not deployment.is_removed:
-            self._short[key] = deployment
-        else:
-            self._short.pop(key, None)
+        self._shortage.note(deployment)
 
     def _drain(self, member: Member, actions: list[ControllerAction]) -> None:
         order = DrainReplica if member.is_leased else StopReplica
         self._fleet.signal(member, ReplicaSignal.WAS_TOLD_TO_DRAIN)
         actions.append(order(member.function, member.replica_id))
 
-    def _start_missing(self, deployment: Deployment, now_s: float, actions: list[ControllerAction]) -> None:
-        """Start what is missing, as far as backoff, the pool and the cores for starting allow."""
-        if now_s < deployment.succession.start_after_s:
-            return
-        missing = deployment.target - len(self._fleet.living(deployment.key))
-        for _ in range(min(missing, self._starts_at_once - len(self._fleet.starting()))):
-            if not self._pool.has_room(deployment.claim):
-                break  # what drains will make room; its exit brings us here again
-            member, gpus = self._fleet.start(deployment, now_s)
-            actions.append(StartReplica(deployment.key, member.replica_id, gpus))
-        self._note_shortage(deployment)
-
     def _next_look_at_s(self, now_s: float) -> float:
-        earliest = self._agenda.next_at_s()
-        for deployment in self._short.values():
-            if deployment.succession.start_after_s > now_s:
-                earliest = min(earliest, deployment.succession.start_after_s)
+        earliest = min(self._agenda.next_at_s(), self._shortage.next_start_at_s(now_s))
         for member in self._fleet.starting():
             earliest = min(earliest, member.started_at_s + member.deployment.settings.start_timeout_s)
         return earliest

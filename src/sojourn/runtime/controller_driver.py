@@ -44,7 +44,7 @@ class ControllerDriver:
     """The controller's clock, hands and ears; to the services it is the platform (`runtime.ports.ServiceOwner`).
 
     Args:
-        controller: What is driven.
+        controller: What to drive.
         launcher: Starts and ends replica processes.
         run_dir: Private directory for the replicas' socket.
         running: The revisions that run, by key.
@@ -54,6 +54,7 @@ class ControllerDriver:
         clock: Monotonic seconds.
 
     Attributes:
+        controller: What is driven.
         replicas: Those that are not gone.
         scaling: What it decided.
         changed: Set after each step, for whoever waits for something to come about.
@@ -73,7 +74,7 @@ class ControllerDriver:
         self.replicas = Replicas(launcher, str(run_dir / _SOCKET_NAME), events, output, controller, self.post, clock)
         self.scaling = ScalingRecords(events)
         self.changed = asyncio.Event()
-        self._controller = controller
+        self.controller = controller
         self._running = running
         self._events = events
         self._journal = journal
@@ -85,12 +86,12 @@ class ControllerDriver:
         """Step the controller with an event, now."""
         now_s = self._clock()
         self._disarm()
-        actions = self._controller.step(event, now_s)
+        actions = self.controller.step(event, now_s)
         self._journal.append(now_s, event, actions)
         for action in actions:
             self._perform(action)
         self.changed.set()
-        wake_at_s = self._controller.next_wake_at_s
+        wake_at_s = self.controller.next_wake_at_s
         if wake_at_s is not None and not self._is_closed:
             self._disarm()  # an action may have led to a further step
             self._timer = asyncio.get_running_loop().call_later(max(wake_at_s - now_s, 0.001), self._wake)
@@ -118,7 +119,7 @@ class ControllerDriver:
 
     def cause_of(self, function: str) -> str:
         """Why no replica of a revision can be had."""
-        return self._controller.start_failure(function)
+        return self.controller.start_failure(function)
 
     def replica_suspected(self, suspect: SuspectReplica) -> None:
         """A replica is not well: the controller decides."""

@@ -4,34 +4,30 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
-from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from time import monotonic
 from types import MappingProxyType
 from typing import Final
 
-from msgspec import structs
-
 from sojourn.core.admission import QueueBounds
 from sojourn.core.controller import Controller
-from sojourn.core.pool import UNBOUNDED, refuse_impossible
-from sojourn.domain.deployment import deployment_key
+from sojourn.core.pool import UNBOUNDED
 from sojourn.domain.event import (
     DrainBegan,
     DrainEnded,
     FunctionDeployed,
     FunctionPromoted,
     ReplicasReserved,
-    ScaleRequested,
 )
-from sojourn.domain.function import FunctionManifest, FunctionSettings
+from sojourn.domain.function import FunctionManifest
 from sojourn.domain.resources import Resources
 from sojourn.domain.rollout import ArmCounts
 from sojourn.errors import ConfigurationError, DeploymentError, UnknownFunctionError
 from sojourn.estimate.service_time import Resumption
 from sojourn.runtime.alert_book import AlertBook
 from sojourn.runtime.controller_driver import ControllerDriver
+from sojourn.runtime.floors import FloorsAskedFor
 from sojourn.runtime.idleness import idle_by
 from sojourn.runtime.lineage import Lineage, found
 from sojourn.runtime.output import ReplicaOutput
@@ -39,11 +35,10 @@ from sojourn.runtime.overview import PlatformOverview
 from sojourn.runtime.ports import Launcher
 from sojourn.runtime.retirement import Retirements
 from sojourn.runtime.service import FunctionService
+from sojourn.runtime.service_factory import ServiceFactory
 from sojourn.runtime.warming import Warming
-from sojourn.telemetry.edges import common_edges_s
 from sojourn.telemetry.events import PlatformEvents
 from sojourn.telemetry.journal import Journal
-from sojourn.telemetry.meter import FunctionMeter
 from sojourn.telemetry.trace_store import TraceStore
 
 RETIRE_S: Final = 30.0
@@ -99,12 +94,14 @@ class Platform:
         self._launcher = launcher
         self._events = events
         self._output = output
-        self._bounds = bounds or QueueBounds()
-        self._journal_steps = journal_steps
         self._driver = driver = ControllerDriver(
             self.controller, launcher, run_dir, self.running, events, output, self.journal, clock
         )
         self._warming = Warming(self.controller, driver.replicas, output, driver.changed, clock)
+        self._factory = ServiceFactory(
+            self.running, driver, self.traces, bounds or QueueBounds(), journal_steps, offset_s, clock
+        )
+        self._floors = FloorsAskedFor(self.services, self.running, driver, self.controller.capacity)
         self._retirements = Retirements(driver, self._forget, clock)
         self._is_closing = False
 
@@ -136,10 +133,9 @@ class Platform:
         names.update(name for name, lineage in self.lineages.items() if lineage.running)
         if taken := sorted(name for name in {each.name for each in manifests} if names[name] > 1):
             raise ConfigurationError(f"named twice, or deployed already: {', '.join(taken)}")
-        self._refuse_impossible({manifest.name: manifest.settings for manifest in manifests})
-        edges_s = self._edges_s(manifests)
-        for manifest in manifests:
-            service = self._service(manifest, edges_s, resumed.get(manifest.name))
+        self._floors.refuse_impossible({manifest.name: manifest.settings for manifest in manifests})
+        made = self._factory.make(manifests, resumed)
+        for manifest, service in zip(manifests, made, strict=True):
             self.services[manifest.name] = service
             self.lineages.setdefault(manifest.name, Lineage()).begin(service)
         for manifest in manifests:
@@ -162,13 +158,13 @@ class Platform:
             if self._retirements.call_off(present):
                 self._driver.post(ReplicasReserved(present.key, 1))
             return present
-        self._refuse_impossible({manifest.name: manifest.settings})
+        self._floors.refuse_impossible({manifest.name: manifest.settings})
         if lineage is None:
             lineage = self.lineages[manifest.name] = Lineage()
         now_s = self._clock()
         if present is not None:  # its replicas still end
             lineage.leave(present, now_s)
-        service = self._service(manifest, self._edges_s([manifest]))
+        (service,) = self._factory.make([manifest])
         lineage.enter(service, f"{now_s + self._offset_s:.3f}")
         self._events.info("revision.launched", function=service.name, revision=service.revision)
         self._driver.post(FunctionDeployed(manifest.settings, service.key, is_candidate=True))
@@ -298,31 +294,6 @@ class Platform:
         """
         return self.revision(function, revision).meter.arm_counts()
 
-    def _service(
-        self, manifest: FunctionManifest, edges_s: tuple[float, ...], resumed: Resumption | None = None
-    ) -> FunctionService:
-        """Make what serves a revision, known by its key from now on."""
-        key = deployment_key(manifest.name, manifest.revision)
-        meter = FunctionMeter(
-            manifest.name,
-            manifest.revision,
-            edges_s,
-            has_objective=bool(manifest.settings.slo),
-            offset_s=self._offset_s,
-            replica_seconds=partial(self.controller.replica_seconds, key),
-        )
-        service = FunctionService(
-            manifest, meter, self._bounds, Journal(self._journal_steps), self._driver, self.traces, self._clock, resumed
-        )
-        self._driver.scaling.deployed(manifest.settings, key)
-        self.running[key] = service
-        return service
-
-    def _edges_s(self, manifests: Iterable[FunctionManifest]) -> tuple[float, ...]:
-        known = (service.manifest for service in self.running.values())
-        objectives = [each.settings.slo for each in (*manifests, *known)]
-        return tuple(common_edges_s([slo.latency_s for slo in objectives if slo]))
-
     def _forget(self, service: FunctionService) -> None:
         """The last replica of a retired revision has ended: nothing of it stays."""
         lineage = self.lineages.get(service.name)
@@ -356,12 +327,7 @@ class Platform:
             ConfigurationError: A limit is out of range, the floor would lie above the ceiling, or the floors of all
                 functions would not fit the pool; nothing changes.
         """
-        service = self._live(function)
-        limits = self._driver.scaling[service.key].limits.changed(min_replicas, max_replicas)
-        floored = structs.replace(service.manifest.settings, min_replicas=limits.min_replicas, max_replicas=None)
-        self._refuse_impossible({function: floored})
-        self._driver.scaling.limit(service.key, limits)
-        self._driver.post(ScaleRequested(service.key, min_replicas, max_replicas))
+        self._floors.set(self._live(function), min_replicas, max_replicas)
 
     def _live(self, function: str) -> FunctionService:
         service = self.services.get(function)
@@ -369,18 +335,6 @@ class Platform:
             known = ", ".join(sorted(self.services)[:_NAMES_SHOWN]) or "none"
             raise UnknownFunctionError(f"no function is called {function[:100]!r}; deployed: {known}")
         return service
-
-    def _refuse_impossible(self, asked: dict[str, FunctionSettings]) -> None:
-        """Refuse what cannot run beside the other functions' floors; of each function one revision counts.
-
-        While two run, the pool may hold less than both want: what they share then is the controller's to say.
-        """
-        present: dict[str, FunctionSettings] = {}
-        staying = (service for service in self.running.values() if not service.is_retiring)
-        for service in [*staying, *self.services.values()]:  # the live ones have the last word
-            floor = self._driver.scaling[service.key].limits.min_replicas
-            present[service.name] = structs.replace(service.manifest.settings, min_replicas=floor, max_replicas=None)
-        refuse_impossible({**present, **asked}.values(), self.controller.capacity)
 
     # ---- the platform as a whole
 
