@@ -49,6 +49,9 @@ def test_a_function_whose_tree_is_gone_does_not_keep_the_others_from_being_serve
         told = server.ask("/api/v1/functions/version/rollout").body
         assert told["state"] == "failed"
         assert bundle in told["cause"]
+        refused = server.call("version", 1)
+        assert (refused.status, refused.body["code"]) == (503, "not_served")
+        assert "sojourn rollout version" in refused.body["error"]
         deployed(server, one)
         wait_until(lambda: server.call("version", 1).body == "one", "the first one answers")
         _lose(state, bundle)

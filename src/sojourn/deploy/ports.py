@@ -21,6 +21,9 @@ class Traffic(Protocol):
     def pin(self, service: FunctionService) -> None:
         """Calls that name its revision reach it; those that do not are left as they are."""
 
+    def refuse(self, name: str, why: str) -> None:
+        """A function is deployed and cannot be served: callers of its name are told why, until something serves it."""
+
     def remove(self, name: str, revision: str | None = None) -> None:
         """Nobody answers to this revision any more, or (None) to the name, with or without a revision."""
 

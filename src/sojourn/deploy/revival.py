@@ -107,6 +107,11 @@ class Revival:
                 fault = str(err)
         if fault:
             name, revision = live.function, live.revision
+            self._traffic.refuse(
+                name,
+                f"function {name!r} is deployed, but could not be brought back when the server started; its owner sees why "
+                f"with `sojourn rollout {name}`, and can deploy it again",
+            )
             held.told = RolloutTold(function=name, state=_FAILED, revision=revision, cause=f"not served: {fault}")
             self._events.error("function.not_restored", function=name, revision=revision, cause=fault, remedy=_REMEDY)
 

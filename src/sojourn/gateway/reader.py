@@ -232,9 +232,13 @@ class RequestReader:
         if isinstance(leave, Refusal):
             self._refuse(leave, is_head=method == b"HEAD")
             return None
-        self._service = self._context.routes.by_path.get(path) if leave else None
+        routes = self._context.routes
+        self._service = routes.by_path.get(path) if leave else None
         if self._service is None:
-            self._answer_without_function(path, method)
+            if leave and path in routes.unserved:
+                self._refuse(refusal.unserved(routes.unserved[path]), is_head=method == b"HEAD")
+            else:
+                self._answer_without_function(path, method)
             return None
         return path
 

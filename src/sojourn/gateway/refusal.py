@@ -88,6 +88,11 @@ def not_ready() -> Refusal:
     return Refusal(503, "not_ready", "some functions have no replica yet; ask again soon")
 
 
+def unserved(why: str) -> Refusal:
+    """A function that is deployed cannot be served, whoever calls it and however often."""
+    return Refusal(503, "not_served", why)
+
+
 def starting() -> Refusal:
     """A function was called before the server knew its functions."""
     return Refusal(503, "not_ready", "the server is starting, its functions are not there yet; come back in a moment")

@@ -19,12 +19,14 @@ class Routes:
 
     `by_path` is what the hot path looks into: raw path bytes, with and without the revision. A name means one service
     (`direct`) or two by shares (`split`); `name@revision` means exactly that one, as long as it is pinned. While
-    `is_filling`, nobody can say that a function is unknown: the server has only just started.
+    `is_filling`, nobody can say that a function is unknown: the server has only just started. One in `unserved` is not
+    unknown either: it is deployed, and cannot be served.
     """
 
     def __init__(self, *, is_filling: bool = False) -> None:
         self.is_filling = is_filling
         self.by_path: dict[bytes, Service] = {}
+        self.unserved: dict[bytes, str] = {}  # why, by path
         self._pinned: dict[str, set[str]] = {}  # revisions by name
 
     def add(self, service: Service) -> None:
@@ -41,6 +43,10 @@ class Routes:
     def direct(self, service: Service) -> None:
         """From now on a function's name means this revision alone."""
         self._lead(service.name, service)
+
+    def refuse(self, name: str, why: str) -> None:
+        """A function is deployed and cannot be served; its callers are told why until something serves it."""
+        self.unserved[_path(name)] = why
 
     def split(self, name: str, stable: Service, candidate: Service, share: float) -> Split:
         """From now on a function's name means two revisions.
@@ -76,6 +82,7 @@ class Routes:
     def _lead(self, name: str, service: Service | None) -> None:
         """A name means this from now on; whoever still holds the split that it meant is to ask again."""
         path = _path(name)
+        self.unserved.pop(path, None)
         before = self.by_path.get(path)
         if isinstance(before, Split) and before is not service:
             before.is_closed = True

@@ -186,7 +186,9 @@ def test_a_damaged_tree_is_noticed_at_the_start_and_the_others_are_served(tmp_pa
             (event,) = desk.told("function.not_restored")
             assert (event.level, event.function, "deploy it again" in event.fields["remedy"]) == ("error", "bad", True)
             assert len(desk.replicas) == 1
+            assert "could not be brought back" in desk.routes.unserved[b"/functions/bad"]
             await desk.deploy("bad", "bad")
+            assert desk.routes.unserved == {}
             assert (await desk.call("bad"), desk.service.rollout("bad").state) == ("answered", "live")
 
     digest = asyncio.run(before())

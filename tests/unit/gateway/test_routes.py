@@ -57,3 +57,15 @@ def test_the_text_for_unknown_paths_lists_no_names_and_is_bounded():
     assert "'digit'" in unknown_path_text(b"/functions/digit")
     assert "GET /api/v1/functions" in unknown_path_text(b"/functions/digit")
     assert len(unknown_path_text(b"/" + b"\xff" * 10_000)) < 300
+
+
+def test_a_function_that_cannot_be_served_is_told_as_such_until_something_serves_it_or_it_is_gone():
+    """Its path alone; afterwards nothing is left of that."""
+    routes = Routes()
+    routes.refuse("digits", "its tree is damaged")
+    assert (routes.unserved, routes.by_path) == ({b"/functions/digits": "its tree is damaged"}, {})
+    routes.add(EchoService("digits", "new"))
+    assert routes.unserved == {}
+    routes.refuse("digits", "again")
+    routes.remove("digits")
+    assert (routes.unserved, routes.by_path) == ({}, {})
