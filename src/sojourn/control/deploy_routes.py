@@ -131,7 +131,7 @@ class DeployRoutes:
             Endpoint("GET", f"{of_function}/rollout", self.rollout, READ, "deployments", Answered(RolloutTold), errors=_CONFLICT, also=(DEPLOY,)),
             Endpoint(
                 "PUT", f"{of_function}/rollout", self.promote, DEPLOY, "deployments", Answered(RolloutTold),
-                body=PROMOTE, errors=_CONFLICT,
+                body=PROMOTE, errors={**_CONFLICT, **_NOT_KEPT},
             ),
             Endpoint(
                 "POST", f"{of_function}/rollback", self.rollback, DEPLOY, "deployments", Answered(RolloutTold),

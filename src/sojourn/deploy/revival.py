@@ -87,17 +87,6 @@ class Revival:
             if candidate is not None:
                 await self._begin_anew(held, candidate, stored.plan or RolloutPlan(), damage.get(candidate.bundle, ""))
 
-    def again(self, held: Held) -> None:
-        """Serve a live revision that could not be served when this server started, once it is deployed again.
-
-        Raises:
-            ConfigurationError: It still cannot.
-            DeploymentError: As above.
-        """
-        if held.live is not None:
-            self._revive(held.live)
-            held.told = None
-
     def _revive_or_tell(self, held: Held, live: Revision, fault: str) -> None:
         held.live = live  # also if it cannot be served: it will be as soon as it is deployed again
         if not fault:

@@ -64,7 +64,7 @@ class Rollouts:
         self._on_live = on_live
 
     def begin(self, held: Held, revision: Revision, manifest: FunctionManifest, plan: RolloutPlan) -> None:
-        """Roll a revision out that is kept as the candidate, beside what its function serves now."""
+        """Roll a revision out that is kept as the candidate, or as live and is not served, beside what is served now."""
         name = revision.function
         self._departures.call_off(name, revision.revision)
         stable = self._platform.services.get(name) if held.live is not None else None
@@ -115,7 +115,13 @@ class Rollouts:
             await self._promoted(run)
         else:
             plan = RolloutPlan(strategy=ALL_AT_ONCE)
-            await self._keeper.do(lambda store: store.set_candidate(name, revision, plan, time()))
+
+            def keep(store: StateStore) -> None:
+                stored = stored_in(store, name)
+                if stored is not None and stored.candidate == revision:  # else it is live already, and only not served
+                    store.set_candidate(name, revision, plan, time())
+
+            await self._keeper.do(keep)
             run.plan = plan
         run.decide(PromoteAsked(), is_kept=is_shifting)
         return is_shifting
@@ -180,7 +186,7 @@ class Rollouts:
         self._give_back(run)
         try:
             if name in self._held:
-                await self._keeper.do(lambda store: _undo(store, run, {"cause": cause}))
+                await self._keeper.do(lambda store: _undo(store, run, _FAILED, {"cause": cause}))
         except SojournError as err:
             held.told = unkept_told_of(run, f"{cause}; {err}")
 
@@ -230,15 +236,8 @@ class Rollouts:
             run.is_kept = True
 
     async def _keep_rejected(self, run: RolloutRun, outcome: str, cause: str) -> None:
-        name, revision = run.name, run.revision.revision
         evidence = {**(evidence_of(run) or {}), "cause": cause}
-
-        def keep(store: StateStore) -> None:
-            stored = stored_in(store, name)
-            if stored is not None and stored.candidate == revision:
-                store.abandon_candidate(name, time(), outcome, evidence)
-
-        await self._keeper.do(keep)
+        await self._keeper.do(lambda store: _undo(store, run, outcome, evidence))
 
 
 def stored_in(store: StateStore, name: str) -> StoredFunction | None:
@@ -246,13 +245,13 @@ def stored_in(store: StateStore, name: str) -> StoredFunction | None:
     return next((stored for stored in store.functions() if stored.name == name), None)
 
 
-def _undo(store: StateStore, run: RolloutRun, evidence: dict[str, object]) -> None:
-    """Keep that a rollout came to nothing, whatever it had come to."""
+def _undo(store: StateStore, run: RolloutRun, outcome: str, evidence: dict[str, object]) -> None:
+    """Keep that a rollout came to nothing; also where it is kept as live, since the disk answered too late to be heeded."""
     name, revision, now_s = run.name, run.revision.revision, time()
     stored = stored_in(store, name)
     if stored is None:
         return
     if stored.candidate == revision:
-        store.abandon_candidate(name, now_s, _FAILED, evidence)
-    elif stored.live == revision and run.before is not None:
+        store.abandon_candidate(name, now_s, outcome, evidence)
+    elif stored.live == revision and run.before is not None and stored.candidate is None:
         store.promote(name, run.before, now_s, _LIVE, evidence)

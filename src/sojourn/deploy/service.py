@@ -140,8 +140,8 @@ class DeployService:
         await asyncio.wait({task} if task is not None else set(), timeout=END_WITHIN_S)
         if run.unkept:
             raise StateError(
-                f"function {function!r}: revision {run.revision.revision} was not promoted, since that cannot be kept; "
-                f"{run.before or 'none'} has the traffic, as before. {run.unkept}"
+                f"function {function!r}: revision {run.revision.revision} was not promoted, and {run.before or 'none'} has "
+                f"the traffic, as before: {run.unkept}"
             )
         return held.rollout(function)
 
@@ -279,9 +279,8 @@ class DeployService:
             await self._rollouts.end(held)
         is_live = held.live is not None and held.live.revision == revision.revision
         try:
-            if is_live and held.run is None and name not in self._platform.services:
-                self._revival.again(held)
-            elif not is_settled and not is_live:
+            is_unserved = is_live and held.run is None and name not in self._platform.services  # since the start
+            if is_unserved or not (is_settled or is_live):
                 self._rollouts.begin(held, revision, manifest, plan)
         except (ConfigurationError, DeploymentError) as err:  # its tree was there a moment ago
             self._events.error("rollout.rejected", function=name, revision=revision.revision, cause=str(err))
