@@ -12,6 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from deploy_desk import SLOWLY, DeployDesk, on_a_desk
 
+from sojourn.deploy import rollouts
 from sojourn.errors import DeploymentError, StateError, UnknownFunctionError
 from sojourn.runtime.alert_book import AlertBook
 
@@ -121,6 +122,46 @@ async def test_what_is_decided_is_never_dropped_however_often(desk):
     assert (await desk.service.rollback("f")).state == "failed"
     assert {told.state for told in await asyncio.gather(*asking)} == {"failed"}
     assert desk.platform.services["f"].revision == old
+
+
+# ---- rollouts that do not do as they are told
+
+
+@on_a_desk
+async def test_a_rollout_that_does_not_come_to_rest_is_left_alone(desk):
+    """One in the middle of a step: neither a deploy nor a deletion has begun when they are refused."""
+    old, new = await canary(desk)
+    turn = desk.service._held["f"].run._turn
+    await turn.acquire()
+    rollouts.END_WITHIN_S = 0.02
+    try:
+        with pytest.raises(DeploymentError, match="nothing was changed"):
+            await desk.service.delete("f")
+        with pytest.raises(DeploymentError, match="nothing was changed"):
+            await desk.begin("three")
+    finally:
+        rollouts.END_WITHIN_S = 10.0
+        turn.release()
+    assert is_as_it_was(desk, old, new)
+
+
+@on_a_desk
+async def test_a_function_is_deleted_whole_though_its_rollout_does_not_end(desk):
+    """The rollout is broken off; no route, no replica and no row is left of both revisions."""
+    await canary(desk)
+    run = desk.service._held["f"].run
+
+    async def for_ever(*args: object) -> None:
+        await asyncio.Event().wait()
+
+    run._on_reject = for_ever
+    rollouts.END_WITHIN_S = 0.02
+    try:
+        await desk.service.delete("f")
+    finally:
+        rollouts.END_WITHIN_S = 10.0
+    await desk.until(lambda: not desk.platform.running)
+    assert (desk.routes.by_path, desk.replicas, desk.store.functions()) == ({}, {}, [])
 
 
 # ---- errors that nobody thought of
