@@ -176,13 +176,14 @@ class DeployRoutes:
         """Give the revision that is on its way all the traffic now."""
         if not (await PROMOTE.of(request)).promote:
             return error_answer(request, 400, f"promote must be true: {PROMOTE.example}; a rollback has its own route")
-        return json_answer(await self._deployments.promote(request.path_params["name"]))
+        return json_answer(await _waited_for(request, self._deployments.promote(request.path_params["name"])))
 
     @_told
     async def rollback(self, request: Request) -> Response:
         """Give the traffic back to an earlier revision; a rollout that is under way ends."""
         asked = await ROLLBACK.of(request)
-        return json_answer(await self._deployments.rollback(request.path_params["name"], asked.revision))
+        work = self._deployments.rollback(request.path_params["name"], asked.revision)
+        return json_answer(await _waited_for(request, work))
 
     @_told
     async def delete(self, request: Request) -> Response:
