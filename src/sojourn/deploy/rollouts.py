@@ -181,32 +181,33 @@ class Rollouts:
         )
         run.unkept = cause
         held.told = msgspec.structs.replace(told_of(run), state=_FAILED, share=0.0, cause=cause)
-        if held.live is run.revision:
-            held.live = before
         self._give_back(run)
+        if self._held.get(name) is not held:  # it was deleted
+            return
         try:
-            if name in self._held:
+            if run.service is not None and self._platform.services.get(name) is run.service:  # there was none before
+                held.live = run.revision
+                await self._promoted(run)
+            else:
+                held.live = before
                 await self._keeper.do(lambda store: _undo(store, run, _FAILED, {"cause": cause}))
-        except SojournError as err:
-            held.told = unkept_told_of(run, f"{cause}; {err}")
+        except Exception as err:  # noqa: BLE001 (as above: it must be told here)
+            held.told = unkept_told_of(run, f"{cause}; {type(err).__name__}: {err}")
 
     def _give_back(self, run: RolloutRun) -> None:
-        """All traffic to the revision before, where there is one; this one ends what it has."""
+        """All traffic to the revision before, and this one ends what it has; where there is none, it serves if it can."""
         name, stable, service = run.name, run.stable, run.service
         try:
-            if name in self._held and stable is not None and not stable.is_closed:
+            is_deployed = name in self._held
+            if is_deployed and stable is not None and not stable.is_closed:
                 self._departures.call_off(name, stable.revision)
                 self._platform.make_live(name, stable.revision)
                 self._traffic.pin(stable)
                 self._traffic.direct(stable)
-            if service is None:
-                return
-            if self._platform.services.get(name) is not service:
+            if service is not None and self._platform.services.get(name) is not service:
                 self._departures.retire(name, service.revision)
-            elif name in self._held:
-                self._events.error(
-                    "rollout.not_given_back", function=name, cause="there is no revision before it: it serves on"
-                )
+            elif service is not None and is_deployed:
+                self._traffic.direct(service)
         except Exception as err:  # noqa: BLE001 (the task that does this must come to its end)
             self._events.error("rollout.not_given_back", function=name, cause=f"{type(err).__name__}: {err}")
 

@@ -199,6 +199,25 @@ def test_an_error_of_our_own_ends_the_rollout_as_failed_and_the_old_revision_ser
     asyncio.run(tell())
 
 
+@on_a_desk
+async def test_an_error_of_our_own_leaves_a_first_revision_serving_that_is_live_already(desk):
+    """There is none before it: it serves, here and in the state file, and the error is told."""
+    direct = desk.routes.direct
+
+    def broken(service: object) -> None:
+        desk.routes.direct = direct
+        raise OSError("nobody thought of this")
+
+    desk.routes.direct = broken
+    (first,) = await desk.begin("one")
+    told = await desk.end_of()
+    assert (told.state, "OSError: nobody thought of this" in told.cause) == ("failed", True)
+    (stored,) = desk.store.functions()
+    assert (stored.live, stored.candidate, await desk.call()) == (first.revision, None, "answered")
+    assert (await desk.begin("one"))[0].created is False
+    assert await desk.deploy("two") == desk.store.functions()[0].live
+
+
 # ---- damaged trees
 
 
