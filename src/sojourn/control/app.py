@@ -166,9 +166,8 @@ class AdminRoutes:
         except ConfigurationError as err:
             return error_answer(request, 400, f"function {name!r} cannot be scaled so: {err}", "limits_out_of_range")
         except StateError as err:
-            return error_answer(
-                request, 503, f"in force until the server ends, but not kept: {err}", "state_unavailable"
-            )
+            message = f"function {name!r} was not scaled, since that cannot be kept: {err}"
+            return error_answer(request, 503, message, "state_unavailable")
         detail = self._overview.function(name)
         return json_answer(detail) if detail is not None else self._unknown(request, name)
 

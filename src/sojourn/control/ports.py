@@ -90,4 +90,5 @@ class Operations(Protocol):
         Raises:
             UnknownFunctionError: No such function is deployed.
             ConfigurationError: These limits cannot be; nothing changes.
+            StateError: They cannot be kept; nothing changes.
         """

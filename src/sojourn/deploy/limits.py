@@ -44,15 +44,15 @@ class KeptLimits:
         Raises:
             UnknownFunctionError: No such function is served.
             ConfigurationError: These limits cannot be; nothing changes.
-            StateError: They cannot be kept; they hold until the server ends.
+            StateError: They cannot be kept; nothing changes.
         """
-        self._platform.scale(function, min_replicas, max_replicas)
         if is_kept:
             before = self._by_name.get(function, StoredLimits(0))
-            least = before.min_replicas if min_replicas is None else min_replicas
+            least = self._platform.limits_if(function, min_replicas, max_replicas).min_replicas
             most = before.max_replicas if max_replicas is None else max_replicas
-            self._by_name[function] = StoredLimits(least, most)
             self._keeper.now(lambda store: store.set_limits(function, least, most))
+            self._by_name[function] = StoredLimits(least, most)
+        self._platform.scale(function, min_replicas, max_replicas)
 
     def set_again(self, function: str) -> None:
         """Another revision is live: what was set for the function holds for that one."""

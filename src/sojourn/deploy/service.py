@@ -176,7 +176,7 @@ class DeployService:
         Raises:
             UnknownFunctionError: No such function is served.
             ConfigurationError: These limits cannot be; nothing changes.
-            StateError: They cannot be kept; they hold until the server ends.
+            StateError: They cannot be kept; nothing changes.
         """
         self._limits.set(function, min_replicas, max_replicas, is_kept=function in self._held)
 

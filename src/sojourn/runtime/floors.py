@@ -10,6 +10,7 @@ from sojourn.core.pool import refuse_impossible
 from sojourn.domain.event import ScaleRequested
 from sojourn.domain.function import FunctionSettings
 from sojourn.domain.resources import Resources
+from sojourn.domain.scaling import ReplicaLimits
 from sojourn.runtime.controller_driver import ControllerDriver
 from sojourn.runtime.service import FunctionService
 
@@ -43,11 +44,20 @@ class FloorsAskedFor:
             ConfigurationError: A limit is out of range, the floor would lie above the ceiling, or the floors of all
                 functions would not fit the pool; nothing changes.
         """
+        limits = self.check(service, min_replicas, max_replicas)
+        self._driver.scaling.limit(service.key, limits)
+        self._driver.post(ScaleRequested(service.key, min_replicas, max_replicas))
+
+    def check(self, service: FunctionService, min_replicas: int | None, max_replicas: int | None) -> ReplicaLimits:
+        """The limits as they would be; refuses what `set` would refuse, and changes nothing.
+
+        Raises:
+            ConfigurationError: As `set`.
+        """
         limits = self._driver.scaling[service.key].limits.changed(min_replicas, max_replicas)
         floored = structs.replace(service.manifest.settings, min_replicas=limits.min_replicas, max_replicas=None)
         self.refuse_impossible({service.name: floored})
-        self._driver.scaling.limit(service.key, limits)
-        self._driver.post(ScaleRequested(service.key, min_replicas, max_replicas))
+        return limits
 
     def refuse_impossible(self, asked: Mapping[str, FunctionSettings]) -> None:
         """Refuse what cannot run beside the other functions' floors; of each function one revision counts.

@@ -23,6 +23,7 @@ from sojourn.domain.event import (
 from sojourn.domain.function import FunctionManifest
 from sojourn.domain.resources import Resources
 from sojourn.domain.rollout import ArmCounts
+from sojourn.domain.scaling import ReplicaLimits
 from sojourn.errors import ConfigurationError, DeploymentError, UnknownFunctionError
 from sojourn.estimate.service_time import Resumption
 from sojourn.runtime.alert_book import AlertBook
@@ -328,6 +329,15 @@ class Platform:
                 functions would not fit the pool; nothing changes.
         """
         self._floors.set(self._live(function), min_replicas, max_replicas)
+
+    def limits_if(self, function: str, min_replicas: int | None, max_replicas: int | None) -> ReplicaLimits:
+        """The limits as `scale` would leave them; refuses what that would refuse, and changes nothing.
+
+        Raises:
+            UnknownFunctionError: As `scale`.
+            ConfigurationError: As `scale`.
+        """
+        return self._floors.check(self._live(function), min_replicas, max_replicas)
 
     def _live(self, function: str) -> FunctionService:
         service = self.services.get(function)

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from deploy_desk import SLOWLY, DeployDesk, on_a_desk
 
 from sojourn.deploy import rollouts
-from sojourn.errors import DeploymentError, StateError, UnknownFunctionError
+from sojourn.errors import ConfigurationError, DeploymentError, StateError, UnknownFunctionError
 from sojourn.runtime.alert_book import AlertBook
 
 
@@ -97,6 +97,23 @@ async def test_a_deletion_that_cannot_be_kept_changes_nothing(desk):
     assert (desk.platform.running, desk.replicas, desk.store.functions()) == ({}, {}, [])
     with pytest.raises(UnknownFunctionError):
         desk.service.rollout("f")
+
+
+@on_a_desk
+async def test_limits_that_cannot_be_kept_or_cannot_be_change_nothing(desk):
+    """Neither now nor for the next revision, nor in the state file; a ceiling leaves the declared floor as it is."""
+    await desk.deploy("one")
+    desk.service.scale("f", max_replicas=3)
+    with Unwritable(desk), pytest.raises(StateError):
+        desk.service.scale("f", 2, 5)
+    with pytest.raises(ConfigurationError):
+        desk.service.scale("f", 100)
+    kept = desk.store.limits()["f"]
+    assert (kept.min_replicas, kept.max_replicas) == (1, 3)
+    for text in ("one", "two"):
+        await desk.deploy(text)
+        await desk.until(lambda: len(desk.platform.running) == 1)
+        assert desk.platform.controller.limits(desk.platform.services["f"].key) == (1, 3)
 
 
 @on_a_desk
