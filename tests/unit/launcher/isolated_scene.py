@@ -1,5 +1,6 @@
 """A scene whose replicas are isolated as a server's are: with a state directory, and a place of their own."""
 
+import asyncio
 import json
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from sojourn.wire.message import Fatal, Hello, Run
 
 sys.path.insert(0, str(Path(__file__).parent))
 from fork_scene import Scene
+from launcher_bench import PATIENCE_S
 
 
 class IsolatedScene(Scene):
@@ -78,3 +80,23 @@ def attempt(what):
     except Exception as error:
         return type(error).__name__
 """
+
+
+def player(tmp_path, share):
+    """Plays `async def scene(s)` with an `IsolatedScene` whose function has this `share`."""
+
+    def run(scene, options="", at_load="", *, deployed=True, **settings):
+        async def main():
+            one = IsolatedScene(tmp_path, settings)
+            try:
+                await one.open(ATTEMPT, at_load, ", ".join(filter(None, (share, options))))
+                if deployed:
+                    one.deploy()
+                await scene(one)
+            finally:
+                print(*one.server.lines, *one.logged(), sep="\n")  # noqa: T201 - shown if the scene fails
+                await one.close()
+
+        asyncio.run(asyncio.wait_for(main(), 3 * PATIENCE_S))
+
+    return run
