@@ -8,7 +8,6 @@ from typing import Final
 
 from sojourn.domain.event import DrainEnded, FunctionRemoved
 from sojourn.runtime.controller_driver import ControllerDriver
-from sojourn.runtime.idleness import idle_by
 from sojourn.runtime.service import FunctionService
 
 _ORDERLY_END_S: Final = 5.0  # of replicas that have nothing to do for us any more
@@ -64,9 +63,14 @@ class Retirements:
             return True
         token = self._under_way[service] = object()
         service.is_retiring = True
-        is_idle = await idle_by([service], self._driver.changed, limit_s, self._clock)
+        service.on_idle = self._driver.changed.set
+        # One that may stay after all is not waited for: under load it may never be without a request.
+        await self._until(
+            lambda: not service.dispatcher.in_flight or self._under_way.get(service) is not token, limit_s
+        )
         if self._under_way.get(service) is not token or self._is_closed:
             return True
+        is_idle = not service.dispatcher.in_flight
         del self._under_way[service]
         if not is_idle:
             service.happened(DrainEnded())
