@@ -104,7 +104,7 @@ def test_hours_of_work_are_not_begun_unasked(capsys, monkeypatch):
 
 
 class Terminal:
-    """`sojourn simulate` with a terminal for its standard input and error."""
+    """`sojourn simulate` with a terminal for its standard input and error; `with` sees to it that it ends."""
 
     def __init__(self, *arguments):
         self._master, slave = pty.openpty()
@@ -127,20 +127,26 @@ class Terminal:
 
     def end(self):
         out = self.process.stdout.read()
-        code = self.process.wait(60)
+        return self.process.wait(60), out
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self.process.kill()
+        self.process.wait()
         self.process.stdout.close()
         os.close(self._master)
-        return code, out
 
 
 def test_an_interrupted_run_keeps_what_it_has():
     """Asked, agreed, watched, interrupted: the partial numbers are printed and marked, exit 130."""
-    terminal = Terminal(*HOURS, "--json")
-    terminal.wait_for(b"[y/N]")
-    terminal.type(b"y\n")
-    terminal.wait_for(b"requests/s", 3)
-    terminal.process.send_signal(signal.SIGINT)
-    code, out = terminal.end()
+    with Terminal(*HOURS, "--json") as terminal:
+        terminal.wait_for(b"[y/N]")
+        terminal.type(b"y\n")
+        terminal.wait_for(b"requests/s", 3)
+        terminal.process.send_signal(signal.SIGINT)
+        code, out = terminal.end()
     assert code == 130
     told = json.loads(out)
     assert told["partial"] is True
@@ -153,10 +159,10 @@ def test_an_interrupted_run_keeps_what_it_has():
 
 def test_a_no_is_a_no():
     """Nothing is simulated, exit 1."""
-    terminal = Terminal(*HOURS)
-    terminal.wait_for(b"[y/N]")
-    terminal.type(b"n\n")
-    terminal.wait_for(b"nothing was simulated")
-    code, out = terminal.end()
+    with Terminal(*HOURS) as terminal:
+        terminal.wait_for(b"[y/N]")
+        terminal.type(b"n\n")
+        terminal.wait_for(b"nothing was simulated")
+        code, out = terminal.end()
     assert code == 1
     assert out == b""
