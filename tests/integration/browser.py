@@ -169,6 +169,8 @@ def _complaints(events: list[dict[str, Any]]) -> Iterator[str]:
         elif event["method"] == "Runtime.consoleAPICalled" and params["type"] in {"error", "warning", "assert"}:
             yield " ".join(str(one.get("value", one.get("description"))) for one in params["args"])
         elif event["method"] == "Log.entryAdded" and params["entry"]["level"] in {"error", "warning"}:
-            yield str(params["entry"]["text"])
+            # An icon is the browser's own wish, and that there is none comes early or late.
+            if not params["entry"].get("url", "").endswith("/favicon.ico"):
+                yield str(params["entry"]["text"])
         elif event["method"] == "Network.loadingFailed":
             yield f"not loaded: {params['errorText']}"
