@@ -118,13 +118,15 @@ def test_an_upload_that_breaks_off_is_no_error_of_the_server(tmp_path):
     assert '"admin.failed"' not in (tmp_path / "server.log").read_text()
 
 
-def test_a_server_that_is_stopped_during_an_import_says_so(tmp_path):
+def test_a_server_that_is_stopped_during_an_import_says_so(tmp_path, tmp_path_factory):
     """The client hears that the server stops, not of an internal error; no task fails unseen."""
+    begun = tmp_path_factory.mktemp("elsewhere") / "begun"  # where the state directory closes nothing
+    hang = f"import time; open({str(begun)!r}, 'w').close(); time.sleep(50)\n"
     with Server(tmp_path, None) as server:
-        tree = write_app(tmp_path / "slow", "import time; time.sleep(50)\n" + APP.format(answer="one"))
+        tree = write_app(tmp_path / "slow", hang + APP.format(answer="one"))
         with ThreadPoolExecutor(1) as pool:
             deploying = pool.submit(sojourn_process, server, "deploy", str(tree))
-            time.sleep(2.0)
+            wait_until(begun.exists, "the import to begin")
             server.process.send_signal(signal.SIGTERM)
             assert server.process.wait(60) == 0
             assert "the server is stopping" in deploying.result().stderr
