@@ -77,7 +77,7 @@ def once(items: list[str]) -> list[str]:
 def pair(items: list[str]) -> list[str]:
     return [obey(item) for item in items]
 
-@sojourn.function(timeout_s=2, start_timeout_s=1, max_batch_size=4)
+@sojourn.function(timeout_s=1, start_timeout_s=1, max_batch_size=4)
 def short(items: list[str]) -> list[str]:
     return [obey(item) for item in items]
 '''

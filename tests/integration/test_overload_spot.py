@@ -18,7 +18,7 @@ from sojourn.loadgen.target import parse_target
 from sojourn.workload.arrivals import constant
 
 ACCELERATOR = (Path(__file__).parents[2] / "examples" / "accelerator.py").read_text()
-REQUESTS_PER_S, SECONDS = 600, 2.0  # three times what 5 ms + 4.5 ms x b can do in batches of 4
+REQUESTS_PER_S, SECONDS = 600, 1.0  # three times what 5 ms + 4.5 ms x b can do in batches of 4
 POLICIES = ("slo", "window", "consolidate", "aimd", "mlproxy")
 
 

@@ -109,7 +109,7 @@ def test_a_slow_spell_is_forgotten(spell: str, load: float, overload: str):
 
     class Slow(ModelledService):
         def duration_s(self, size, rng):
-            return super().duration_s(size, rng) * (factor if 6.0 <= now_s < 6.0 + length_s else 1.0)
+            return super().duration_s(size, rng) * (factor if 3.0 <= now_s < 3.0 + length_s else 1.0)
 
     now_s = 0.0
     counts = {"all": 0, "in time": 0}
@@ -117,7 +117,7 @@ def test_a_slow_spell_is_forgotten(spell: str, load: float, overload: str):
     def note(event, at_s, actions) -> None:
         nonlocal now_s
         now_s = at_s
-        if at_s > 10.0 + length_s:
+        if at_s > 7.0 + length_s:
             ends = [a for a in actions if isinstance(a, Finish)]
             counts["all"] += len(ends)
             counts["in time"] += sum(e.outcome is Outcome.SERVED and e.latency_s <= 0.1 for e in ends)
@@ -126,7 +126,7 @@ def test_a_slow_spell_is_forgotten(spell: str, load: float, overload: str):
     dispatcher = Dispatcher(settings, batching_policy(settings.batching))
     service = Slow(alpha_s, beta_s, sigma)
     run = Simulation(dispatcher, Controller(Random(1)), service, Random(1), note)
-    run.run(poisson(load * service.capacity_per_s(largest), 16.0, Random(2)))
+    run.run(poisson(load * service.capacity_per_s(largest), 11.0 + length_s, Random(2)))
     assert counts["all"] > 1000
     assert counts["in time"] >= 0.99 * counts["all"]
 

@@ -80,7 +80,7 @@ def test_past_saturation_the_default_does_not_collapse():
     goodput = {}
     for batching, predicts in (("slo", True), ("slo", False), ("latency", False)):
         run = simulation(service, batching=batching, predicts=predicts, slo=SLO(0.05), max_batch_size=32)
-        result = run.run(poisson(2 * capacity, 20.0, Random(5)), transient_s=3.0)
+        result = run.run(poisson(2 * capacity, 8.0, Random(5)), transient_s=3.0)
         goodput[batching, predicts] = result.goodput_per_s / capacity
         assert sum(result.outcomes.values()) == result.sent
     assert goodput["slo", True] > 0.95
