@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -158,13 +159,27 @@ class Bench:
             one.close()
 
 
+@contextmanager
+def opened_bench(directory):
+    """A place to run replicas from, until the end of the block."""
+    with tempfile.TemporaryDirectory() as sockets:  # pytest's own paths are too long for a Unix socket
+        bench = Bench(directory, sockets)
+        yield bench
+        bench.close()
+
+
 @pytest.fixture
 def bench(tmp_path):
     """A place to run replicas from."""
-    with tempfile.TemporaryDirectory() as sockets:  # pytest's own paths are too long for a Unix socket
-        bench = Bench(tmp_path, sockets)
-        yield bench
-        bench.close()
+    with opened_bench(tmp_path) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def lasting_bench(tmp_path_factory):
+    """A place to run replicas from that several tests share."""
+    with opened_bench(tmp_path_factory.mktemp("bench")) as one:
+        yield one
 
 
 @pytest.fixture

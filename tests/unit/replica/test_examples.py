@@ -14,28 +14,35 @@ from sojourn.wire.message import Run
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
+def started(bench, name, environment=None):
+    """The manifest of an example, and a replica of it."""
+    status, answer, _ = bench.describe(str(EXAMPLES / f"{name}.py"))
+    assert status == 0, answer
+    (manifest,) = msgspec.convert(answer, list[FunctionManifest])
+    spec = bench.spec(manifest, environment=environment or {})
+    return manifest, bench.accept(bench.launch(spec)).ready()
+
+
 @pytest.fixture
 def example(bench):
     """Starts a replica of an example; gives its manifest too."""
-
-    def start(name, environment=None):
-        status, answer, _ = bench.describe(str(EXAMPLES / f"{name}.py"))
-        assert status == 0, answer
-        (manifest,) = msgspec.convert(answer, list[FunctionManifest])
-        spec = bench.spec(manifest, environment=environment or {})
-        return manifest, bench.accept(bench.launch(spec)).ready()
-
-    return start
+    return lambda name, environment=None: started(bench, name, environment)
 
 
-def test_digits_recognises_what_it_never_saw(example):
-    """The held-out images come back under their own ids, at least 97 % of them recognised."""
+@pytest.fixture(scope="module")
+def digits(lasting_bench):
+    """The manifest of the digits, and a replica of them, which takes seconds to start."""
     pytest.importorskip("sklearn")
+    return started(lasting_bench, "digits")
+
+
+def test_digits_recognises_what_it_never_saw(digits):
+    """The held-out images come back under their own ids, at least 97 % of them recognised."""
     code = "import sys, msgspec, digits; sys.stdout.buffer.write(msgspec.json.encode(digits.held_out()))"
     environment = os.environ | {"PYTHONPATH": str(EXAMPLES)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=True, timeout=60)
     held_out = msgspec.json.decode(done.stdout)
-    manifest, replica = example("digits")
+    manifest, replica = digits
     assert (manifest.name, manifest.settings.max_batch_size, str(manifest.settings.slo)) == ("digits", 64, "99% < 50ms")
     right = 0
     for at in range(0, len(held_out), 64):
@@ -51,10 +58,9 @@ def test_digits_recognises_what_it_never_saw(example):
     assert right / len(held_out) >= 0.97
 
 
-def test_digits_refuses_an_image_of_the_wrong_size(example):
+def test_digits_refuses_an_image_of_the_wrong_size(digits):
     """63 pixels never reach the model, and the message says how many there must be."""
-    pytest.importorskip("sklearn")
-    _, replica = example("digits")
+    _, replica = digits
     (fault,) = replica.run(msgspec.json.encode({"id": 1, "pixels": [0] * 63})).faults
     assert fault.code == "item_invalid"
     assert "length >= 64" in fault.message
