@@ -27,12 +27,12 @@ CHROMIUM := .tools/chromium/.tried
 $(CHROMIUM): scripts/install_chromium.sh
 	@bash scripts/install_chromium.sh
 
-# Tests that do not mind another one beside them; the others have real servers under real load.
-APART := tests/unit tests/property tests/scenario tests/theory tests/drivers
+# Tests that measure, or that need a server to be quick, mind another one beside them; all others run two at a time.
+ALONE := $(addprefix tests/integration/test_,demo.py deploy_mishaps.py overload_spot.py profile.py robust_server.py)
 
 test: $(READY) $(PROMETHEUS) $(CHROMIUM) ## Run the tests
-	@$(BIN)/pytest -m "not slow" -n 2 --dist loadfile $(APART)
-	@$(BIN)/pytest -m "not slow" $(addprefix --ignore=,$(APART))
+	@$(BIN)/pytest -m "not slow" -n 2 --dist loadfile $(addprefix --ignore=,$(ALONE))
+	@$(BIN)/pytest -m "not slow" $(ALONE)
 
 test-slow: $(READY) $(PROMETHEUS) $(CHROMIUM) ## Run the tests that `make test` leaves out
 	@$(BIN)/pytest -m slow
