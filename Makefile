@@ -31,8 +31,8 @@ $(CHROMIUM): scripts/install_chromium.sh
 ALONE := $(addprefix tests/integration/test_,demo.py deploy_mishaps.py overload_spot.py profile.py robust_server.py)
 
 test: $(READY) $(PROMETHEUS) $(CHROMIUM) ## Run the tests
-	@$(BIN)/pytest -m "not slow" -n 2 --dist loadfile $(addprefix --ignore=,$(ALONE))
-	@$(BIN)/pytest -m "not slow" $(ALONE)
+	@$(BIN)/pytest -n 2 --dist loadfile $(addprefix --ignore=,$(ALONE))
+	@$(BIN)/pytest $(ALONE)
 
 test-slow: $(READY) $(PROMETHEUS) $(CHROMIUM) ## Run the tests that `make test` leaves out
 	@$(BIN)/pytest -m slow

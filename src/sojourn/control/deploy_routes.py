@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import suppress
 from functools import wraps
 from typing import Any, Final, TypeVar
 
@@ -222,7 +223,8 @@ async def _waited_for(
                 goes_on()
     except asyncio.CancelledError:  # the server stops, and waits for no answer any more
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        with suppress(asyncio.CancelledError):  # told so twice: by the connection, then by the end of the loop
+            await asyncio.gather(task, return_exceptions=True)
         raise StateError("the server is stopping: look once it is back whether this was done") from None
     return task.result()
 
