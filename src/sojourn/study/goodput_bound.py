@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sojourn.study.work import LeastWork, least_costs_s
+from sojourn.study.on_time_cost import on_time_costs_s
+from sojourn.study.work import LeastWork
 
 _ROUNDING_S = 1e-9
 
@@ -16,7 +17,7 @@ def most_on_time(
 
     Why it is a bound. Take any schedule. A batch of mean time l(b) with k requests on time costs replica time of at
     least l(k) (`LeastWork.by_size_s`), which is charged in equal parts to the k. Each is charged at least c, the
-    smallest `least_costs_s` of all, and all of it while its batch runs: after it arrived and before its deadline. So
+    smallest `on_time_costs_s` of all, and all of it while its batch runs: after it arrived and before its deadline. So
     every schedule is also a schedule of this relaxed problem: requests are unit jobs of work c with release
     `max(arrival, first ready)` and deadline `arrival + S`, and the replicas together are one machine of `replicas`
     times the speed. Relaxed are: that requests share batches (only the cheapest share is paid), that a batch runs
@@ -36,7 +37,7 @@ def most_on_time(
         arrivals_s: Instants of the requests that count, ascending [s].
         work: What batches cost at least.
         replicas: Most replicas at once, >= 0; None is without bound.
-        costs_s: Their `least_costs_s`, if known.
+        costs_s: Their `on_time_costs_s`, if known.
 
     Source:
         Greedy order for equal jobs with agreeable windows: B. Simons, "Multiprocessor scheduling of unit-time jobs
@@ -47,7 +48,10 @@ def most_on_time(
         return 0.0
     cost_s = 0.0
     if replicas is not None:
-        cost_s = min(least_costs_s(arrivals_s, work) if costs_s is None else costs_s) / replicas
+        costs_s = on_time_costs_s(arrivals_s, work) if costs_s is None else costs_s
+        cost_s = min(costs_s) / replicas
+        span_s = arrivals_s[-1] + work.latency_s - max(arrivals_s[0], work.first_ready_s)
+        cap = min(cap, _cheapest(costs_s, replicas * span_s))
     alone_s = 0.0 if work.is_noisy else work.by_size_s[0]
     count, free_s = 0.0, work.first_ready_s
     for at_s in arrivals_s:
@@ -62,3 +66,14 @@ def most_on_time(
             count += (deadline_s - begins_s) / cost_s
             free_s = deadline_s
     return min(count, cap)
+
+
+def _cheapest(costs_s: Sequence[float], spend_s: float) -> float:
+    """How many of the cheapest this much replica time pays for; the last one in part."""
+    count, left_s = 0.0, spend_s + _ROUNDING_S
+    for cost_s in sorted(costs_s):
+        if cost_s > left_s:
+            return count + max(left_s, 0.0) / cost_s
+        left_s -= cost_s
+        count += 1.0
+    return count

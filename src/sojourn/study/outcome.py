@@ -15,6 +15,7 @@ from sojourn.sim.summary import RunSummary
 from sojourn.study.arrivals import arrivals_of
 from sojourn.study.cost_bound import CostBound
 from sojourn.study.goodput_bound import most_on_time
+from sojourn.study.on_time_cost import on_time_costs_s
 from sojourn.study.work import LeastWork, least_costs_s, least_work
 
 BOUNDED_MAX: Final = 1_000_000  # requests of a run; bounds keep all of them in memory
@@ -76,7 +77,9 @@ def limits_of(scenario: Scenario, functions: dict[str, RunSummary]) -> Limits | 
         assert function.settings.slo is not None, "only these are looked at"
         summary = functions[function.settings.name]
         chances = chances_of(scenario, function)
-        on_time += most_on_time(chances.arrivals_s, chances.work, pool_size(scenario, function), chances.costs_s)
+        on_time += most_on_time(
+            chances.arrivals_s, chances.work, pool_size(scenario, function), chances.on_time_costs_s
+        )
         least_s += chances.cost.at(summary.good / summary.sent) if summary.sent else 0.0
         objective_s += chances.cost.at(function.settings.slo.objective)
     return Limits(on_time, least_s, objective_s if objective_s < inf else None)
@@ -106,6 +109,7 @@ class Chances:
         self.arrivals_s = arrivals_s
         self.work = work
         self.costs_s = least_costs_s(arrivals_s, work)
+        self.on_time_costs_s = on_time_costs_s(arrivals_s, work, self.costs_s)
 
     @cached_property
     def cost(self) -> CostBound:

@@ -237,7 +237,7 @@ def fewest_replicas(scenarios: Sequence[Scenario], objective: float, most: int =
 
     def can_hold(replicas: int) -> bool:
         shares = [
-            most_on_time(each.arrivals_s, each.work, replicas, each.costs_s) / len(each.arrivals_s)
+            most_on_time(each.arrivals_s, each.work, replicas, each.on_time_costs_s) / len(each.arrivals_s)
             for each in chances
             if each.arrivals_s
         ]

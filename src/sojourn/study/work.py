@@ -5,11 +5,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
-from math import erf, inf, log, sqrt
+from math import inf
 
 import msgspec
 
 from sojourn.sim.replica import ModelledService
+from sojourn.study.noise import Noise
 
 
 class LeastWork(msgspec.Struct, frozen=True):
@@ -18,7 +19,7 @@ class LeastWork(msgspec.Struct, frozen=True):
     Args:
         by_size_s: Least mean time of a batch with this many of them, ascending; index 0 is size 1 [s].
         latency_s: The objective's latency [s].
-        is_noisy: Whether times vary around these means, so that a batch may be faster than its mean.
+        noise: How times vary around these means, so that a batch may be faster than its mean.
         on_time_share: Largest share of requests that can be on time, each alone on an idle replica; in [0, 1].
         start_s: Least time from the decision to start a replica until it is ready [s].
         first_ready_s: Least time until the very first replica is ready [s].
@@ -26,10 +27,15 @@ class LeastWork(msgspec.Struct, frozen=True):
 
     by_size_s: tuple[float, ...]
     latency_s: float
-    is_noisy: bool
+    noise: Noise
     on_time_share: float
     start_s: float = 0.0
     first_ready_s: float = 0.0
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether a batch may be faster than its mean."""
+        return self.noise.is_any
 
     @property
     def per_request_s(self) -> float:
@@ -52,22 +58,22 @@ def least_work(service: ModelledService, largest_batch: int, latency_s: float) -
         largest_batch: Most items of one batch, >= 1.
         latency_s: The objective's latency [s].
     """
-    factor = min([1.0, *(factor for _, factor in service.drift)]) * _mean_ratio(service.ratios)
+    noise = Noise.of(service)
+    factor = min([1.0, *(factor for _, factor in service.drift)]) * noise.mean
     times_s = [service.mean_s(size) * factor + service.overhead_s for size in range(1, largest_batch + 1)]
     # Late or foreign items may fill a batch, so a batch with b on-time requests may be any one at least as large.
     for size in range(largest_batch - 1, 0, -1):
         times_s[size - 1] = min(times_s[size - 1], times_s[size])
-    is_noisy = service.sigma > 0.0 or bool(service.ratios)
     # Without noise a batch that takes longer than the objective has nobody on time.
-    kept = times_s if is_noisy else times_s[: bisect_right(times_s, latency_s)]
+    kept = times_s if noise.is_any else times_s[: bisect_right(times_s, latency_s)]
     alone_s = (times_s[0] - service.overhead_s) / factor
     allowed = (latency_s - service.overhead_s) / (alone_s * factor) if alone_s > 0.0 else inf
     start_s, first_ready_s = _starts(service)
     return LeastWork(
         by_size_s=tuple(kept),
         latency_s=latency_s,
-        is_noisy=is_noisy,
-        on_time_share=_share_below(allowed * _mean_ratio(service.ratios), service) if kept else 0.0,
+        noise=noise,
+        on_time_share=noise.share_below(allowed * noise.mean) if kept else 0.0,
         start_s=start_s,
         first_ready_s=first_ready_s,
     )
@@ -119,27 +125,6 @@ def _most_around(arrivals_s: Sequence[float], reach_s: float) -> list[int]:
             best.popleft()
         most[index] = best[0][1]
     return most
-
-
-def _mean_ratio(ratios: Sequence[float]) -> float:
-    """Mean of what is drawn from evenly spaced quantiles, linear between them."""
-    return (sum(ratios) - (ratios[0] + ratios[-1]) / 2) / (len(ratios) - 1) if ratios else 1.0
-
-
-def _share_below(ratio: float, service: ModelledService) -> float:
-    """Share of service times below this multiple of what the line says."""
-    if service.ratios:
-        quantiles = sorted(service.ratios)
-        place = bisect_right(quantiles, ratio)
-        if place in {0, len(quantiles)}:
-            return min(place, 1.0)
-        step = quantiles[place] - quantiles[place - 1]
-        return (place - 1 + (ratio - quantiles[place - 1]) / step) / (len(quantiles) - 1)
-    if not service.sigma or ratio in {0.0, inf}:
-        return 1.0 if ratio >= 1.0 else 0.0
-    if ratio < 0.0:
-        return 0.0
-    return 0.5 * (1.0 + erf((log(ratio) / service.sigma + service.sigma / 2) / sqrt(2.0)))
 
 
 def _starts(service: ModelledService) -> tuple[float, float]:

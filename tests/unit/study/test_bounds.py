@@ -15,6 +15,7 @@ from sojourn.sim.scenario import Scenario, SimulatedFunction, Traffic, simulate
 from sojourn.study.arrivals import arrivals_of
 from sojourn.study.cost_bound import CostBound
 from sojourn.study.goodput_bound import most_on_time
+from sojourn.study.noise import Noise
 from sojourn.study.work import LeastWork, least_costs_s, least_work
 from sojourn.workload.spec import parse_arrivals
 
@@ -23,7 +24,7 @@ tiny_arrivals = st.lists(st.integers(0, 9), min_size=1, max_size=5).map(sorted)
 
 def work_of(*by_size_s, latency_s, start_s=0.0, first_ready_s=0.0):
     kept = tuple(time_s for time_s in by_size_s if time_s <= latency_s)
-    return LeastWork(kept, latency_s, False, 1.0 if kept else 0.0, start_s, first_ready_s)
+    return LeastWork(kept, latency_s, Noise(), 1.0 if kept else 0.0, start_s, first_ready_s)
 
 
 # ---- against all schedules of tiny instances
