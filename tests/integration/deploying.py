@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Self
@@ -61,6 +62,7 @@ class Probes:
 
     def __init__(self, server: Server, function: str, callers: int = 4) -> None:
         self.answers: list[tuple[int, object]] = []
+        self._begun: list[tuple[float, int]] = []  # when each was asked, and its status
         self._server = server
         self._path = f"/functions/{function}"
         self._is_over = threading.Event()
@@ -71,12 +73,15 @@ class Probes:
             self._server.inference.hostname, self._server.inference.port, timeout=PATIENCE_S
         )
         while not self._is_over.is_set():
+            begun_s = time.monotonic()
             try:
                 connection.request("POST", self._path, b"1", {"content-type": "application/json"})
                 response = connection.getresponse()
                 self.answers.append((response.status, json.loads(response.read())))
+                self._begun.append((begun_s, response.status))
             except (OSError, http.client.HTTPException) as err:
                 self.answers.append((0, repr(err)))
+                self._begun.append((begun_s, 0))
                 connection.close()
         connection.close()
 
@@ -87,6 +92,10 @@ class Probes:
     @property
     def bodies(self) -> Counter:
         return Counter(str(body) for status, body in self.answers if status == 200)
+
+    def statuses_since(self, begun_s: float) -> Counter:
+        """Of requests that were sent after this instant of `time.monotonic`."""
+        return Counter(status for at_s, status in self._begun if at_s > begun_s)
 
     def wait_more(self, count: int) -> None:
         """Until so many more answers are here."""
