@@ -66,10 +66,22 @@ async def examine(
         finally:
             if not ended.done():
                 process.kill()
-                await ended
+                await _reaped(ended)
         answer.seek(0)
         content = answer.read(ANSWER_BYTES_MAX + 1)
     return _read(target, content, cause, lines)
+
+
+async def _reaped(ended: asyncio.Future[str]) -> None:
+    """Wait until a process that was killed is gone; whoever is cancelled meanwhile, and once more, is so afterwards."""
+    cancelled: asyncio.CancelledError | None = None
+    while not ended.done():
+        try:
+            await asyncio.shield(ended)
+        except asyncio.CancelledError as err:
+            cancelled = err
+    if cancelled is not None:
+        raise cancelled
 
 
 def _start(

@@ -71,19 +71,25 @@ def test_noise_does_not_corrupt_the_answer(ask):
     assert [one.name for one in ask(GOOD + noise)] == ["first", "second"]
 
 
-def test_cancelling_ends_the_process(tmp_path):
-    """Whoever gives up waiting leaves no process behind: the FIFO's writer is gone."""
+@pytest.mark.parametrize("times", [1, 3])
+def test_cancelling_ends_the_process(tmp_path, times):
+    """Whoever gives up waiting, and says so again, leaves no process behind when it goes on, not even a dead one."""
     path, fifo = tmp_path / "app.py", tmp_path / "fifo"
     os.mkfifo(fifo)
-    path.write_text(f"import threading\nheld = open({str(fifo)!r}, 'w')\nthreading.Event().wait()\n")
+    told = f"held = open({str(fifo)!r}, 'w')\nprint(os.getpid(), file=held, flush=True)\n"
+    path.write_text(f"import os, threading\n{told}threading.Event().wait()\n")
 
     async def scene():
         waiting = asyncio.create_task(describe(str(path)))
         reading = await asyncio.to_thread(fifo.open)
-        waiting.cancel()
+        pid = int(await asyncio.to_thread(reading.readline))
+        for _ in range(times):
+            waiting.cancel()
+            await asyncio.sleep(0)
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        with reading:
-            assert reading.read() == ""
+        reading.close()
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
 
     asyncio.run(asyncio.wait_for(scene(), 60))
