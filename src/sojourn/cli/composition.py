@@ -28,6 +28,7 @@ from sojourn.errors import ConfigurationError, StartError
 from sojourn.gateway.limits import Limits
 from sojourn.gateway.routes import Routes
 from sojourn.gateway.server import Gateway
+from sojourn.launcher.isolation import Isolation
 from sojourn.launcher.local import LocalLauncher
 from sojourn.launcher.machine import machine_resources
 from sojourn.runtime.event_keeper import EventKeeper
@@ -78,7 +79,7 @@ class Server:
                 for the first time.
             StateError: The state cannot be read.
         """
-        settings, log, closers = self._settings, self.events.log, self._closers
+        settings, closers = self._settings, self._closers
         state = ServerState(self._state_dir, self.events, closers, keeps=self._keeps_state)
         kept_events = EventKeeper(self.events, state.keeper)
         closers.push_async_callback(kept_events.close)
@@ -87,32 +88,12 @@ class Server:
         watchdog = StallWatchdog(self.events, settings.stall_s)
         self._closers.callback(watchdog.stop)
         watchdog.start()
-        log_files = opened_log_files(settings, self._state_dir, self.events) if self._keeps_state else None
-        if log_files is not None:
-            closers.push_async_callback(asyncio.to_thread, log_files.close)
-        output = ReplicaOutput(log, files=log_files)
-        bounds = QueueBounds(requests=settings.queue_requests, bytes=settings.queue_bytes)
-        run_dir = self._closers.enter_context(run_directory(self._state_dir))
         isolation = opened_isolation(settings, self._state_dir, self.events)
         closers.push_async_callback(asyncio.to_thread, isolation.close)
-        launcher = LocalLauncher(output.record, log, settings.fork_server_idle_s, isolation)
-        history_path = self._state_dir / FILE_NAME if self._keeps_state else None
-        history, why_not, offset_s = _open_history(history_path)
-        self._platform = platform = Platform(
-            launcher,
-            run_dir,
-            self.events,
-            output,
-            bounds,
-            _capacity(settings),
-            settings.journal_steps,
-            offset_s=offset_s,
-        )
-        watch = SLOWatch(platform, self.events, offset_s, history, why_not, path=history_path)
-        self._closers.push_async_callback(watch.close)  # after the platform: the last requests count
-        self._closers.push_async_callback(platform.close)
+        platform, watch = self._open_platform(isolation)
         await platform.start()
-        self.platform, self.routes = platform, Routes(is_filling=True)
+        self._platform = self.platform = platform
+        self.routes = Routes(is_filling=True)
         routes = self.routes
         served = frozenset(manifest.name for manifest in manifests)
         self.deployments = deployments = state.join(settings, platform, routes, isolation, lambda: served)
@@ -142,6 +123,33 @@ class Server:
         self.inference_url = _url(*await gateway.start(settings.host, settings.port), tls)
         await self._serve(manifests, platform, routes, deployments, watch)
         self._is_open = True
+
+    def _open_platform(self, isolation: Isolation) -> tuple[Platform, SLOWatch]:
+        """The platform with its launcher, and who watches its objectives."""
+        settings, log, closers = self._settings, self.events.log, self._closers
+        log_files = opened_log_files(settings, self._state_dir, self.events) if self._keeps_state else None
+        if log_files is not None:
+            closers.push_async_callback(asyncio.to_thread, log_files.close)
+        output = ReplicaOutput(log, files=log_files)
+        bounds = QueueBounds(requests=settings.queue_requests, bytes=settings.queue_bytes)
+        run_dir = self._closers.enter_context(run_directory(self._state_dir))
+        launcher = LocalLauncher(output.record, log, settings.fork_server_idle_s, isolation)
+        history_path = self._state_dir / FILE_NAME if self._keeps_state else None
+        history, why_not, offset_s = _open_history(history_path)
+        platform = Platform(
+            launcher,
+            run_dir,
+            self.events,
+            output,
+            bounds,
+            _capacity(settings),
+            settings.journal_steps,
+            offset_s=offset_s,
+        )
+        watch = SLOWatch(platform, self.events, offset_s, history, why_not, path=history_path)
+        self._closers.push_async_callback(watch.close)  # after the platform: the last requests count
+        self._closers.push_async_callback(platform.close)
+        return platform, watch
 
     async def _serve(
         self,

@@ -238,3 +238,11 @@ def on_a_desk(story: Callable[..., Coroutine[None, None, None]]) -> Callable[...
     # Its argument is made here: what asks for fixtures must not see it.
     del test.__wrapped__
     return test
+
+
+async def canary(desk: DeployDesk) -> tuple[str, str]:
+    """One revision live, another one with half of the traffic, for ten minutes."""
+    old = await desk.deploy("one")
+    (new,) = await desk.begin("two", plan=SLOWLY)
+    await desk.until(lambda: desk.service.rollout("f").state == "shifting")
+    return old, new.revision
