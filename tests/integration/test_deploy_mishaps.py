@@ -70,7 +70,7 @@ def test_a_rollback_to_a_tree_that_is_gone_changes_nothing(tmp_path):
         assert isinstance(sojourn(server, "rollback", "version").exception, Exception)
     with Server(tmp_path, None, "--state-dir", str(state)) as server:
         assert server.call("version", 1).body == "two"
-        assert [row["role"] for row in _history(server, "version")] == ["live", ""]
+        assert [row["role"] for row in _history(server, "version")] == ["live", "previous"]
 
 
 def test_a_deletion_in_the_middle_of_a_canary_leaves_no_route(tmp_path):

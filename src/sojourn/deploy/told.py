@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from sojourn.deploy.past import revision_before
 from sojourn.deploy.run import RolloutRun
 from sojourn.domain.deployment import Revision
 from sojourn.domain.deployment_status import RevisionTold, RolloutTold
@@ -66,7 +67,9 @@ def history_of(
     outcomes: dict[str, str] = {}
     for row in rollouts:
         outcomes.setdefault(row.to_revision, row.outcome or "")
-    roles = {live: "live", candidate: "candidate"}
+    before = revision_before(live, kept, rollouts)
+    roles = {} if before is None else {before.revision: "previous"}
+    roles |= {live: "live", candidate: "candidate"}
     return [
         RevisionTold(
             revision=each.revision,

@@ -70,7 +70,7 @@ class RevisionTold(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         revision: Its name.
-        role: `live`, `candidate`, `previous`, or empty for an older one.
+        role: `live`, `candidate`, `previous` (to which a rollback goes), or empty for an older one.
         created_at: When it was deployed first, as text of ISO 8601.
         bundle: SHA-256 of its source tree.
         target: File or module in the tree.

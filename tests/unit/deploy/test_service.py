@@ -343,3 +343,17 @@ def test_unwritable_is_what_a_full_disk_is(tmp_path):
                 desk.store._connection.execute("DELETE FROM functions")
 
     asyncio.run(tell())
+
+
+@on_a_desk
+async def test_history_says_where_a_rollback_goes(desk):
+    """Of three revisions the second is the one before; after the rollback, which is one more step, the third is."""
+    one, two, three = [await desk.deploy(text) for text in ("one", "two", "three")]
+
+    async def roles() -> dict[str, str]:
+        return {row.revision: row.role for row in await desk.service.revisions("f")}
+
+    assert await roles() == {one: "", two: "previous", three: "live"}
+    await desk.service.rollback("f")
+    await desk.until(lambda: desk.service.rollout("f").state == "live")
+    assert await roles() == {one: "", two: "live", three: "previous"}
