@@ -18,6 +18,7 @@ from sojourn.errors import DeploymentError
 
 _AT_ONCE: Final = 2
 _WAITING_MAX: Final = 8
+_END_S: Final = 10.0
 
 
 class Intake:
@@ -33,6 +34,8 @@ class Intake:
         self._describe = describe
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._taking = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._no_sweep = asyncio.Event()
         self._no_sweep.set()
 
@@ -49,6 +52,7 @@ class Intake:
         if self._taking >= _WAITING_MAX:
             raise DeploymentError(f"{self._taking} deploys are being taken in already; try again in a moment")
         self._taking += 1
+        self._idle.clear()
         try:
             archive = await self._bundles.receive(upload)  # a slow client takes nobody's turn
             try:
@@ -71,6 +75,14 @@ class Intake:
             ]
         finally:
             self._taking -= 1
+            if not self._taking:
+                self._idle.set()
+
+    async def close(self) -> None:
+        """Wait until all that was taken in is let go: whoever was told to stop has a process and a directory to end."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_END_S):
+                await self._idle.wait()
 
     async def sweep(self, referenced: set[str]) -> None:
         """Remove trees that are not referred to; while an archive is taken in, nothing is: a later sweep will."""

@@ -217,6 +217,7 @@ class DeployService:
 
     async def close(self) -> None:
         """Leave rollouts as they are: the next server begins them anew."""
+        await self._intake.close()
         tasks = [held.task for held in self._held.values() if held.task is not None]
         for task in tasks:
             task.cancel()
