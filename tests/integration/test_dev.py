@@ -15,8 +15,11 @@ from queue import Queue
 from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).parent))
-from deploying import APP
+from click.testing import CliRunner
+from deploying import APP, write_app
 from server import PATIENCE_S, is_alive
+
+from sojourn.cli.main import cli
 
 GOOD = APP.replace(", min_replicas=1", "")
 
@@ -105,3 +108,33 @@ def test_a_function_that_is_taken_out_is_gone(tmp_path):
         dev.until("renamed@")
         dev.until("version: gone")
         assert ask(url)["code"] == "not_found"
+
+
+def test_what_is_deployed_and_what_is_saved_do_not_take_each_other_s_names(tmp_path):
+    """The file's own name cannot be deployed; what is deployed under another name outlives saves and keeps that name."""
+    app = tmp_path / "app.py"
+    app.write_text(GOOD.format(answer="one"))
+    other = write_app(tmp_path.parent / f"{tmp_path.name}-other", GOOD.format(answer="deployed"))
+    with Dev(tmp_path) as dev:
+        found = re.search(r"inference (\S+)  admin (\S+)", dev.until("inference "))
+        dev.until("serves, after")
+
+        def sojourn(*words):
+            done = CliRunner().invoke(cli, [*words, "--admin-url", found[2]])
+            return str(done.exception or "done")
+
+        assert "version: served from the file" in sojourn("deploy", str(other))
+        assert "served from the file" in sojourn("history", "version")
+        assert ask(found[1]) == "one"
+        assert sojourn("deploy", str(other), "--name", "spare") == "done"
+        app.write_text(GOOD.format(answer="two!"))
+        dev.until("serves, after")
+        assert ask(found[1]) == "two!"
+        assert sojourn("history", "spare") == "done"
+        app.write_text(GOOD.format(answer="three").replace("def version", "def spare"))
+        assert "sojourn delete spare" in dev.until("spare@")
+        dev.until("version: gone")
+        assert sojourn("delete", "spare", "--yes") == "done"
+        app.write_text(GOOD.format(answer="four").replace("def version", "def spare"))
+        dev.until("serves, after")
+        assert "served from the file" in sojourn("delete", "spare", "--yes")

@@ -70,6 +70,7 @@ class Server:
         self.admin_url = ""
         self.functions: list[str] = []  # those served when it became ready
         self.known: set[str] = set()  # and those that are deployed and cannot be served here
+        self.named: set[str] = set()  # those of the file that is served: nothing can be deployed under their names
 
     async def start(self, manifests: Sequence[FunctionManifest]) -> None:
         """Open both ports, serve the functions, bring back what was deployed, and wait until each has a ready replica.
@@ -95,8 +96,10 @@ class Server:
         self._platform = self.platform = platform
         self.routes = Routes(is_filling=True)
         routes = self.routes
-        served = frozenset(manifest.name for manifest in manifests)
-        self.deployments = deployments = state.join(settings, platform, routes, isolation, lambda: served)
+        self.named.update(manifest.name for manifest in manifests)
+        self.deployments = deployments = state.join(
+            settings, platform, routes, isolation, lambda: frozenset(self.named)
+        )
         closers.push_async_callback(deployments.close)
         insight = Insight(watch, platform.traces, self.events.ring)
         admin = AdminServer(

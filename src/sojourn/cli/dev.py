@@ -62,7 +62,7 @@ async def _developed(target: str, settings: ServerSettings, event_log: EventLog,
     async def serve() -> None:
         nonlocal reloader
         await server.start([])
-        reloader = Reloader(server.platform, server.routes, described, _DRAIN_S)
+        reloader = Reloader(server.platform, server.routes, described, _DRAIN_S, server.named)
         click.echo(f"inference {server.inference_url}  admin {server.admin_url}  (Ctrl-C ends it)")
         await _watch(target, reloader)
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sojourn.deploy.ports import Traffic
 from sojourn.domain.function import FunctionManifest
 from sojourn.errors import ConfigurationError, SojournError
 from sojourn.runtime.platform import Platform
+
+_TAKEN: Final = (
+    "a function of this name was deployed to this server; `sojourn delete {name}` takes it away, then save again, or give "
+    'this one another name="..."'
+)
 
 
 class Reloaded(NamedTuple):
@@ -34,6 +39,8 @@ class Reloader:
         traffic: Which revision a name means.
         describe: Imports the target in a fresh process; raises `TargetError` as `sojourn.launcher.describe` does.
         drain_s: How long a revision that is replaced may take to end what it has, in seconds.
+        named: Names of the functions that are the target's, kept up to date here: others cannot be deployed under them,
+            and those deployed under other names are left alone.
     """
 
     def __init__(
@@ -42,11 +49,13 @@ class Reloader:
         traffic: Traffic,
         describe: Callable[[], Awaitable[Sequence[FunctionManifest]]],
         drain_s: float,
+        named: set[str],
     ) -> None:
         self._platform = platform
         self._traffic = traffic
         self._describe = describe
         self._drain_s = drain_s
+        self._named = named
         self._retiring: set[asyncio.Task[None]] = set()
 
     async def reload(self) -> list[Reloaded]:
@@ -57,12 +66,14 @@ class Reloader:
         """
         manifests = {manifest.name: manifest for manifest in await self._describe()}
         done = [await self._renew(manifest) for manifest in manifests.values() if self._is_new(manifest)]
-        gone = [name for name in self._platform.services if name not in manifests]
-        for name in gone:
-            before = self._platform.services[name].revision
+        for name in sorted(self._named - manifests.keys()):
+            self._named.remove(name)
+            service = self._platform.services.get(name)
+            if service is None:  # no version of it has loaded
+                continue
             self._traffic.remove(name)
             self._later(self._platform.remove(name, self._drain_s))
-            done.append(Reloaded(name, before, ""))
+            done.append(Reloaded(name, service.revision, ""))
         return done
 
     def serving(self) -> list[str]:
@@ -77,6 +88,9 @@ class Reloader:
         name, began_at_s = manifest.name, monotonic()
         stable = self._platform.services.get(name)
         before = stable.revision if stable is not None else ""
+        if stable is not None and name not in self._named:
+            return Reloaded(name, before, manifest.revision, failure=_TAKEN.format(name=name))
+        self._named.add(name)  # before the first wait: a deploy meanwhile is refused
         try:
             service = self._platform.launch(manifest)
         except ConfigurationError as err:
