@@ -223,9 +223,10 @@ class FunctionService:
 
     @property
     def infeasible(self) -> str | None:
-        """Why the objective cannot be met even by one item alone, or None."""
+        """Why the objective cannot be met even by one item alone, or None; also while too few batches show it."""
         alone_s = self.dispatcher.infeasible_s
-        if alone_s is None or self._latency_s is None:
+        is_shown = self.dispatcher.model.samples >= _JUDGED_FROM_SAMPLES  # one slow answer among ten shows nothing
+        if alone_s is None or self._latency_s is None or not is_shown:
             return None
         return f"one item alone takes {alone_s * 1e3:.3g} ms at p95; the objective is {self._latency_s * 1e3:.3g} ms"
 

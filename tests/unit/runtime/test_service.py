@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from desk import Desk, Listener, done, on_a_loop
+from desk import Desk, Listener, answer_all, done, on_a_loop
 
 from sojourn.domain.event import Tick
 from sojourn.domain.request import Fault
@@ -207,3 +207,17 @@ async def test_an_answer_that_does_not_fit_its_batch_reaches_nobody(wrong: Done)
     desk.service.replica_lost(1)
     desk.answer(desk.links[2])
     assert caller.heard == [b"r0"]
+
+
+@on_a_loop
+async def test_an_objective_is_called_impossible_only_after_enough_batches():
+    """One slow answer among a few says nothing; thirty that are all too slow do."""
+    desk = Desk(batch=1)
+    said = {}
+    for _ in range(40):
+        desk.submit()
+        answer_all(desk, desk.links[1], took_s=0.2)
+        said[desk.service.dispatcher.model.samples] = desk.service.infeasible
+    assert {said[samples] for samples in said if samples < 30} == {None}
+    why = "one item alone takes 200 ms at p95; the objective is 100 ms"
+    assert {said[samples] for samples in said if samples >= 30} == {why}
