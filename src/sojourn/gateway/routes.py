@@ -107,7 +107,7 @@ def unknown_path_text(path: bytes) -> str:
     shown = path[:100].decode("utf-8", "replace")
     if path.startswith(FUNCTIONS):
         name = shown[len(FUNCTIONS) :]
-        return f"no function {name!r} here; GET /api/v1/functions on the admin port lists them"
+        return f"no function {name!r} here, or the key sent has no scope for it; `sojourn list` shows all there are"
     return f"no such path: {shown!r}; POST /functions/NAME calls a function"
 
 

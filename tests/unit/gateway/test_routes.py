@@ -55,7 +55,7 @@ def test_a_new_revision_replaces_the_old_one():
 def test_the_text_for_unknown_paths_lists_no_names_and_is_bounded():
     """Whoever mistypes is told where to look; a huge or binary path is cut and made printable."""
     assert "'digit'" in unknown_path_text(b"/functions/digit")
-    assert "GET /api/v1/functions" in unknown_path_text(b"/functions/digit")
+    assert "no scope for it; `sojourn list` shows" in unknown_path_text(b"/functions/digit")
     assert len(unknown_path_text(b"/" + b"\xff" * 10_000)) < 300
 
 
