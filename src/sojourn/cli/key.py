@@ -126,7 +126,10 @@ def list_keys(state_dir: Path | None, as_json: bool, admin_url: str) -> None:  #
         click.echo(json.dumps(listed, indent=2))
         return
     if not listed:
-        click.echo("no keys: everybody on this machine may do everything; make one with: sojourn key create")
+        click.echo(
+            "no keys: everybody on this machine may do everything; the first to make: "
+            f"sojourn key create --label NAME --scope {ADMIN}"
+        )
         return
     console = output_console()
     table = Table("id", "label", "scopes", "state", "created", "ends", box=None, pad_edge=False)

@@ -81,7 +81,7 @@ class KeyRoutes:
         except StateError as err:
             return self._not_kept(request, err)
         if record is None:
-            message = f"no key has the id {key_id[:_ID_SHOWN]!r}; GET /api/v1/keys lists them"
+            message = f"no key has the id {key_id[:_ID_SHOWN]!r}; `sojourn key list` shows all"
             return error_answer(request, 404, message, "unknown_key")
         self._tell("key.revoked", request, record)
         return json_answer(key_shown(record, self._wall_clock()))

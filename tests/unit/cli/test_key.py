@@ -105,7 +105,9 @@ def test_a_running_server_is_asked_and_its_directory_is_left_alone(start, sojour
     assert (taken.returncode, b"held by a running server" in taken.stderr) == (1, True)
     assert b"leave out --state-dir" in taken.stderr
     assert b"serve beside it" not in taken.stderr
-    assert b"no keys: everybody" in sojourn("key", "list", environment=at).stdout
+    told = sojourn("key", "list", environment=at).stdout
+    assert b"no keys: everybody" in told
+    assert b"sojourn key create --label NAME --scope admin" in told
     secret = made(sojourn, "--label", "root", "--scope", "admin", environment=at)
 
     for command in (
