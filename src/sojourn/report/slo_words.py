@@ -139,7 +139,7 @@ def notes_of(status: SLOStatus, clock: Clock) -> Iterator[str]:
     if status.objective is not None and status.known_s < status.objective.window_s * 0.99:
         yield f"known so far: {long_text(status.known_s)} of {long_text(status.objective.window_s)}"
     if status.history.state is HistoryState.OFF:
-        yield "history is kept in memory only: this server has no state directory of its own (--port 0)"
+        yield "history is kept in memory only: this server keeps none (`sojourn dev`, or --port 0 without --state-dir)"
 
 
 def _requests(count: int) -> str:

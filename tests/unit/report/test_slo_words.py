@@ -128,6 +128,15 @@ def test_notes_tell_what_is_not_known_and_what_cannot_be_met():
     ]
 
 
+def test_a_server_that_keeps_no_history_says_so():
+    """Whether it was asked to keep none or is one that never does."""
+    (told,) = [note for note in notes(history=HistoryStatus(state=HistoryState.OFF)) if note.startswith("history")]
+    assert (
+        told
+        == "history is kept in memory only: this server keeps none (`sojourn dev`, or --port 0 without --state-dir)"
+    )
+
+
 def test_of_many_gaps_the_last_are_told():
     """And how many there were before."""
     gap = Gap(begins_at="A", ends_at="B", duration_s=13.4, was_planned=True)
