@@ -95,7 +95,7 @@ def shape_of(name: str, recorded: Recorded, duration_s: float) -> Shape:
         requests=recorded.requests,
         mean_rate_per_s=recorded.requests / duration_s,
         peak_second_per_s=_peak_second(recorded),
-        peak_minute_per_s=max(bins) / bin_s,
+        peak_minute_per_s=max(bins) / min(bin_s, duration_s),  # of a trace of seconds: never below its mean
         burstiness=burstiness(recorded.times_s) if isinstance(recorded, Instants) else None,
         dispersion=dispersion(bins),
         autocorrelation_minute=minute if bin_s <= MINUTE_S else None,

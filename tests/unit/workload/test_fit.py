@@ -46,6 +46,8 @@ def test_figures_of_a_small_trace_by_hand():
     by_counts = fit_trace(Trace({"f": Counts(array("I", [3, 0, 1]), 60.0)}, 180.0)).functions[0]
     assert by_counts.dispersion == shape.dispersion
     assert by_counts.burstiness is by_counts.peak_second_per_s is None
+    of_seconds = fit_trace(Trace({"f": Instants(array("d", [0.1, 0.5, 0.7, 1.9]))}, 2.0)).functions[0]
+    assert of_seconds.peak_minute_per_s == of_seconds.mean_rate_per_s == 2  # its only minute lasts two seconds
 
 
 def test_functions_are_measured_each_and_in_sum():
