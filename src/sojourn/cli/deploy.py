@@ -49,7 +49,13 @@ def shares(text: str) -> tuple[float, ...]:
     help="How the new revision takes over once it is warm.",
 )
 @click.option("--shares", type=shares, metavar="SHARES", help="Steps of a canary  [5%,25%,50%].")
-@click.option("--step", "step_s", type=duration, metavar="DURATION", help="How long each step lasts at least  [60s].")
+@click.option(
+    "--step",
+    "step_s",
+    type=duration,
+    metavar="DURATION",
+    help="How long each step lasts at least; three times as long while there is too little traffic to judge  [60s].",
+)
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Whether to wait until it has taken over.")
 @click.option(
     "--timeout", "timeout_s", type=duration, metavar="DURATION", help="How long to wait  [5m, and the canary's steps]."
