@@ -110,7 +110,8 @@ def _findings(result: WorkloadResult) -> list[str]:
     else:
         held = [row.policy for row in result.policies if row.objective == "held"]
         if held:
-            found.append(f"Objective held by {held[0]} alone.")
+            is_only = len(result.policies) == 1  # nothing was compared with it
+            found.append(f"Objective held by {held[0]}{'' if is_only else ' alone'}.")
         elif result.policies[0].objective != "none":
             found.append("No policy was seen to hold the objective.")
     limits = []

@@ -63,6 +63,13 @@ def test_the_table_and_the_page_tell_the_same(capsys, tmp_path):
     assert "latency + slo" in html
 
 
+def test_a_single_policy_is_not_set_against_others_that_were_not_run(capsys):
+    """Without options there is nothing but the function as it is declared."""
+    assert run(["compare", *SMALL]) == 0
+    said = capsys.readouterr().out
+    assert "Objective held by as declared." in said
+
+
 def test_policies_with_parameters_are_lists_too():
     """Commas part policies and their parameters alike."""
     assert split_list(["slo,fixed:size=8,wait=5ms,window", "none"]) == [
