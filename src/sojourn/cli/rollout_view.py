@@ -18,6 +18,7 @@ _ENDED: Final = {LIVE, ROLLED_BACK, FAILED}
 _LOOK_EVERY_S: Final = 0.1
 _LOOK_AT_LEAST_EVERY_S: Final = 2.0
 _SILENCE_S: Final = 30.0  # a restart is sat out
+_REMIND_S: Final = 30.0
 
 
 def rollout_of(admin_url: str, name: str) -> dict[str, Any]:
@@ -27,9 +28,16 @@ def rollout_of(admin_url: str, name: str) -> dict[str, Any]:
 
 
 def watched(
-    admin_url: str, name: str, revision: str, within_s: float, *, is_quiet: bool, silence_s: float = _SILENCE_S
+    admin_url: str,
+    name: str,
+    revision: str,
+    within_s: float,
+    *,
+    is_quiet: bool,
+    silence_s: float = _SILENCE_S,
+    remind_s: float = _REMIND_S,
 ) -> dict[str, Any]:
-    """Wait until the rollout of a revision has ended, telling each step; what it ended as.
+    """Wait until the rollout of a revision has ended, telling each step, and of a long one that it goes on; its end.
 
     A server that is restarted meanwhile goes on with it, and so does the wait.
 
@@ -40,12 +48,14 @@ def watched(
         within_s: How long to wait at most, in seconds; what it is then is returned.
         is_quiet: Whether steps are not told.
         silence_s: How long the server may be away, in seconds, >= 0.
+        remind_s: How long a step may last before it is told again with what it waits for, in seconds, >= 0.
 
     Raises:
         ClientError: It was away for longer, or said no.
     """
     give_up_at_s = time.monotonic() + within_s
     before, pause_s, silent_from_s = "", _LOOK_EVERY_S, None
+    began_at_s = told_at_s = time.monotonic()  # of the step under way: its beginning, and when it was told last
     while True:
         now_s = time.monotonic()
         try:
@@ -61,13 +71,29 @@ def watched(
             continue
         silent_from_s = None
         line = step_line(told)
-        if line != before and not is_quiet and told["state"] not in _ENDED:
-            click.echo(f"  {line}")
+        is_telling = not is_quiet and told["state"] not in _ENDED
+        if line != before:
+            began_at_s = told_at_s = now_s
+            if is_telling:
+                click.echo(f"  {line}")
+        elif is_telling and now_s - told_at_s >= remind_s:
+            told_at_s = now_s
+            click.echo(f"  {line}, for {now_s - began_at_s:.0f} s now: {_awaited(told)}")
         before = line
         if told["state"] in _ENDED or told["revision"] != revision or time.monotonic() >= give_up_at_s:
             return told
         time.sleep(pause_s)
         pause_s = min(pause_s * 1.2, _LOOK_AT_LEAST_EVERY_S)
+
+
+def _awaited(told: dict[str, Any]) -> str:
+    """What a step that lasts waits for."""
+    if told["state"] == "warming":
+        return (
+            f"a replica is to load, or there is no room for one; `sojourn events --function {told['function']}` tells"
+        )
+    evidence = told.get("evidence") or {}
+    return str(evidence.get("evidence") or "too little traffic to judge so far")
 
 
 @contextlib.contextmanager

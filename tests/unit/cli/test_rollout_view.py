@@ -55,6 +55,20 @@ def test_a_restart_is_sat_out(scripted, capsys):
     assert shown.err.count("waiting for it to come back") == 1
 
 
+def test_a_step_that_lasts_is_told_again_with_what_it_waits_for(scripted, capsys):
+    """A full pool and a function without callers look alike from afar, and are not the same."""
+    answers = [told(state) for state in ("warming", "warming", "shifting", "shifting", "live")]
+    watched(scripted(*answers), "digits", REVISION, 60.0, is_quiet=False, remind_s=0.0)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(", for ")[0] for line in lines] == [
+        f"  digits@{REVISION}: {step}" for step in ["warming up"] * 2 + ["has 0 % of the traffic"] * 2
+    ]
+    assert "no room for one; `sojourn events --function digits` tells" in lines[1]
+    assert lines[3].endswith("s now: too little traffic to judge so far")
+    watched(scripted(*answers[:2], answers[-1]), "digits", REVISION, 60.0, is_quiet=False)
+    assert capsys.readouterr().out.count("\n") == 1  # not within the first half minute
+
+
 def test_a_server_that_stays_away_ends_the_wait_with_what_to_do(scripted):
     """Not with the advice to serve a file: what was deployed is kept by the server that has it."""
     url = scripted(told("warming"))
