@@ -178,7 +178,7 @@ def allowed_lines(one: ThreadProfile, objective: SLO) -> Iterator[str]:
         size = largest_useful_batch(p95_s, objective.latency_s, replicas, largest)
         rate_per_s = capacity_per_s(mean_s, size, replicas)
         found.append(f"{size} with {replicas} replica{'s' if replicas > 1 else ''} ({number_text(rate_per_s)}/s)")
-    yield f"objective {objective} allows batches of up to {', '.join(found)}"
+    yield f"objective {objective} allows batches of up to {', '.join(found)}; the rates are those of the calls alone"
 
 
 def _start_table(starts: ColdStarts) -> Table:

@@ -260,7 +260,9 @@ class Rollout:
         if min(stable, candidate) >= REQUESTS_MIN and blocks >= BLOCKS_MIN:
             why = f"{compared}: no worse by enough to tell"
         elif now_s >= self._since_s + PATIENCE_STEPS * self._plan.step_s:
-            why = f"too little traffic to judge ({compared}), but {now_s - self._since_s:.3g} s have passed"
+            why = (
+                f"too little traffic to judge in this step ({compared}), but {now_s - self._since_s:.3g} s have passed"
+            )
         else:
             self._why = f"waiting for more traffic, {compared} so far"
             return

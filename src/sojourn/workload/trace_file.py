@@ -47,7 +47,9 @@ def read_trace(path: str | Path, *, functions: Collection[str] | None = None, va
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
             trace = _read(csv.reader(_bounded(file, rows)), rows, functions)
-    except (OSError, UnicodeDecodeError, csv.Error) as err:
+    except OSError as err:
+        raise ConfigurationError(f"trace {path}: cannot be read: {err.strerror or err}") from err
+    except (UnicodeDecodeError, csv.Error) as err:
         raise ConfigurationError(f"trace {path}: cannot be read as CSV text: {err}") from err
     if functions is not None:
         trace = trace.select(list(dict.fromkeys(functions)))

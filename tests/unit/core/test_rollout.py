@@ -123,7 +123,7 @@ def test_with_too_little_traffic_a_step_waits_for_more_and_then_goes_on_and_says
         rollout = shifting()
         ordered = watch(rollout, stable, candidate, until_s=1000.0)
         assert [at_s for at_s, _ in ordered] == [182.0, 362.0, 362.0]
-        assert ordered[0][1].why.startswith("too little traffic to judge (0 requests compared with")
+        assert ordered[0][1].why.startswith("too little traffic to judge in this step (0 requests compared with")
 
 
 def test_while_it_waits_for_more_traffic_it_says_so():
