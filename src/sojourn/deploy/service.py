@@ -252,6 +252,8 @@ class DeployService:
 
         Until all of it is kept nothing changes: what is under way waits meanwhile, and goes on if it cannot be.
         """
+        deployed = revisions
+        revisions = await self._keeper.do(lambda store: [store.as_kept(each) for each in deployed])
         manifests = [self._trees.manifest_of(revision) for revision in revisions]  # what cannot run is not kept
         held = {each.function: self._held.get(each.function) or Held() for each in revisions}
         settled: set[str] = set()

@@ -53,6 +53,15 @@ class StateStore(OpenFile):
         )
         return found[0] if found else None
 
+    def as_kept(self, revision: Revision) -> Revision:
+        """A revision as it was described when it was deployed first; itself, if it is not kept.
+
+        Raises:
+            DeploymentError: Something else is kept under its name.
+        """
+        known = self.revision(revision.function, revision.revision)
+        return revision if known is None else _same(known, revision)
+
     def rollouts(self, function: str, limit: int = ROLLOUTS_KEPT) -> list[StoredRollout]:
         """The last rollouts of a function, newest first; one under way has no outcome."""
         return self.read(
@@ -341,12 +350,21 @@ def _ended_at_s(key: KeyRecord) -> float:
 def _same(known: Revision, given: Revision) -> Revision:
     """The one that is kept, if the other has its content.
 
+    Schemas and examples are no part of that: they come from the import, which may tell them otherwise the next time (a
+    default that is the present time), or in another version of this program.
+
     Raises:
         DeploymentError: It has not.
     """
-    if msgspec.structs.replace(given, created_at_s=known.created_at_s) != known:
+    if _content(given) != _content(known):
         raise DeploymentError(
             f"function {given.function!r} has a revision {given.revision} with another content; revisions never change. "
             "Deploy it again, so that it gets the name of its content"
         )
     return known
+
+
+def _content(revision: Revision) -> tuple[Any, ...]:
+    """What a revision is named after."""
+    manifest = revision.manifest
+    return revision.bundle, manifest.target, manifest.attribute, manifest.settings, revision.dependencies

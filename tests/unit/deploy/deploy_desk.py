@@ -134,6 +134,7 @@ class DeployDesk:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self.replicas: dict[int, Replica] = {}
+        self.examples: list[str] = []  # what imports tell beside settings
         self.log_path = directory / "events.log"
 
     async def __aenter__(self) -> Self:
@@ -168,7 +169,7 @@ class DeployDesk:
 
     async def _describe(self, target: str, root: Path) -> Description:
         names = (root / target).read_text().split()
-        return Description(functions=[manifest(name) for name in names])
+        return Description(functions=[manifest(name, self.examples) for name in names])
 
     async def upload(self, text: str, *names: str) -> AsyncIterator[bytes]:
         """An archive whose functions have this text for code."""
@@ -218,10 +219,10 @@ class DeployDesk:
         return [one for one in self.events.ring.latest(1000).events if one.event == event]
 
 
-def manifest(name: str) -> FunctionManifest:
+def manifest(name: str, examples: list[str]) -> FunctionManifest:
     """One function; of a tree all have the same settings."""
     settings = FunctionSettings(name=name, slo=SLO(0.5), max_batch_size=4, min_replicas=1, timeout_s=30.0)
-    return FunctionManifest(target="app.py", attribute=name, settings=settings, revision="")
+    return FunctionManifest(target="app.py", attribute=name, settings=settings, revision="", examples=examples)
 
 
 def on_a_desk(story: Callable[..., Coroutine[None, None, None]]) -> Callable[..., None]:

@@ -252,6 +252,19 @@ async def test_the_same_revision_deployed_during_its_own_rollout_changes_nothing
 
 
 @on_a_desk
+async def test_the_same_source_is_the_same_revision_though_its_import_tells_something_else(desk):
+    """As a default that is the present time does, or another version of the server: what was told first is what runs."""
+    desk.examples = ["1"]
+    old = await desk.deploy("one")
+    desk.examples = ["2"]
+    (again,) = await desk.begin("one")
+    assert (again.revision, again.created) == (old, False)
+    await desk.deploy("two")
+    assert await desk.deploy("one") == old
+    assert desk.platform.services["f"].manifest.examples == ["1"]
+
+
+@on_a_desk
 async def test_many_deploys_at_once_end_with_the_last_one_live(desk):
     """Each is kept, each but the last is superseded or replaced, and nothing of them runs on."""
     await desk.deploy("zero")

@@ -121,6 +121,19 @@ def test_another_content_under_the_same_name_is_refused(store):
     assert store.revisions("digits") == [revision(1)]
 
 
+def test_what_an_import_tells_otherwise_is_no_other_content(store):
+    """Schemas and examples follow from the code, and may not be the same twice: what was told first stays."""
+    store.put_revision(revision(1))
+    told = msgspec.structs.replace(revision(1).manifest, input_schema={"type": "string"}, examples=[], is_async=True)
+    again = msgspec.structs.replace(revision(1), manifest=told)
+    assert store.as_kept(again) == revision(1)
+    store.put_revision(again)
+    assert store.revisions("digits") == [revision(1)]
+    assert store.as_kept(revision(2)) == revision(2)
+    with pytest.raises(DeploymentError, match="another content"):
+        store.as_kept(revision(1, max_batch_size=7))
+
+
 def test_an_infinite_keep_alive_comes_back(store):
     """JSON has no infinity of its own."""
     store.put_revision(revision(1, keepalive=FixedKeepAlive(idle_s=float("inf"))))
