@@ -79,9 +79,11 @@ class Departures:
     async def sweep(self) -> None:
         """Remove source trees that no revision refers to any more; what fails is told by the keeper, and done next time."""
         with contextlib.suppress(StateError):
-            referenced = await self._keeper.do(lambda store: store.referenced_bundles())
-            running = {Path(service.manifest.root).name for service in self._platform.running.values()}
-            await self._intake.sweep(referenced | running)
+            await self._intake.sweep(self._referenced)
+
+    async def _referenced(self) -> set[str]:
+        kept = await self._keeper.do(lambda store: store.referenced_bundles())
+        return kept | {Path(service.manifest.root).name for service in self._platform.running.values()}
 
     async def close(self) -> None:
         """Wait for none of them any longer."""

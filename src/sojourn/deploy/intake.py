@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from time import time
 from typing import Final
 
@@ -36,8 +36,7 @@ class Intake:
         self._taking = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._no_sweep = asyncio.Event()
-        self._no_sweep.set()
+        self._sweeping = asyncio.Lock()
 
     @contextlib.asynccontextmanager
     async def taken(self, upload: AsyncIterator[bytes], asked: DeployAsked) -> AsyncIterator[list[Revision]]:
@@ -57,7 +56,8 @@ class Intake:
             archive = await self._bundles.receive(upload)  # a slow client takes nobody's turn
             try:
                 async with self._turns:
-                    await self._no_sweep.wait()
+                    async with self._sweeping:  # one under way knows nothing of this tree, and a later one waits
+                        pass
                     digest = await asyncio.to_thread(self._bundles.add, archive)
                     described = await self._describe(asked.target, self._bundles.path_of(digest))
             finally:
@@ -84,12 +84,15 @@ class Intake:
             async with asyncio.timeout(_END_S):
                 await self._idle.wait()
 
-    async def sweep(self, referenced: set[str]) -> None:
-        """Remove trees that are not referred to; while an archive is taken in, nothing is: a later sweep will."""
-        if self._taking:
-            return
-        self._no_sweep.clear()
-        try:
-            await asyncio.to_thread(self._bundles.sweep, referenced)
-        finally:
-            self._no_sweep.set()
+    async def sweep(self, referenced: Callable[[], Awaitable[set[str]]]) -> None:
+        """Remove trees that are not referred to; while an archive is taken in, nothing is: a later sweep will.
+
+        Args:
+            referenced: Asked for the digests to be kept once no archive can come in between.
+
+        Raises:
+            StateError: It is not known what is referred to, or the store cannot be read.
+        """
+        async with self._sweeping:
+            if not self._taking:
+                await asyncio.to_thread(self._bundles.sweep, await referenced())

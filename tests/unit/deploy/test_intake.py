@@ -1,12 +1,15 @@
-"""Archives that are taken in while the server stops."""
+"""Archives that come in while source trees are swept away: over a real store of bundles."""
 
 from __future__ import annotations
 
 import asyncio
 import io
+import sys
+import threading
 from pathlib import Path
 
-import pytest
+sys.path.insert(0, str(Path(__file__).parent))
+from deploy_desk import manifest
 
 from sojourn.bundle.pack import pack
 from sojourn.bundle.store import BundleStore
@@ -15,46 +18,56 @@ from sojourn.domain.deployment import Description
 from sojourn.domain.deployment_status import DeployAsked
 
 
-def test_the_stop_waits_for_what_is_being_taken_in(tmp_path):
-    """Whoever imports a tree has a process and a directory to end, with parts of the server that would be gone soon."""
+class SlowStore(BundleStore):
+    """Its second sweep begins only when it is let go."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.sweeps = 0
+        self.began = threading.Event()
+        self.let_go = threading.Event()
+
+    def sweep(self, referenced):
+        """As ever."""
+        self.sweeps += 1
+        if self.sweeps == 2:
+            self.began.set()
+            assert self.let_go.wait(30.0)
+        return super().sweep(referenced)
+
+
+def test_two_sweeps_one_after_the_other_lose_no_tree_that_comes_in(tmp_path):
+    """What the second one knows was asked before the tree came; the tree waits for it, though the first one has ended."""
     (tmp_path / "tree").mkdir()
-    (tmp_path / "tree" / "app.py").write_text("")
+    (tmp_path / "tree" / "app.py").write_text("f")
     archive = io.BytesIO()
     pack(tmp_path / "tree", "app.py", archive)
-    done = []
 
-    async def scene() -> None:
-        begun, may_end = asyncio.Event(), asyncio.Event()
+    async def described(target: str, root: Path) -> Description:
+        assert sweeps[1].done(), "it is imported while a sweep that does not know it is still to begin"
+        assert (root / target).is_file()
+        return Description(functions=[manifest("f", [])])
 
-        async def describe(target: str, root: Path) -> Description:
-            try:
-                begun.set()
-                await asyncio.Event().wait()
-            finally:
-                await may_end.wait()  # as long as it takes a process to end
-                done.append("imported")
-            raise AssertionError("it waits for ever")
+    async def nothing() -> set[str]:
+        return set()
 
-        async def upload():
-            yield archive.getvalue()
+    async def upload():
+        yield archive.getvalue()
 
-        async def take() -> None:
-            async with intake.taken(upload(), DeployAsked(target="app.py")):
-                raise AssertionError("nothing was described")
+    async def tell() -> None:
+        intake = Intake(store, described)
+        sweeps.extend(asyncio.create_task(intake.sweep(nothing)) for _ in range(2))
+        await sweeps[0]
+        await asyncio.to_thread(store.began.wait, 30.0)
+        asyncio.get_running_loop().call_later(0.05, store.let_go.set)  # the archive has come by then
+        await take(intake)
 
-        bundles = BundleStore(tmp_path)
-        bundles.open()
-        intake = Intake(bundles, describe)
-        await intake.close()  # of nothing
-        taking = asyncio.create_task(take())
-        await begun.wait()
-        taking.cancel()
-        closing = asyncio.create_task(intake.close())
-        asyncio.get_running_loop().call_soon(may_end.set)
-        await closing
-        done.append("closed")
-        with pytest.raises(asyncio.CancelledError):
-            await taking
+    async def take(intake: Intake) -> None:
+        async with intake.taken(upload(), DeployAsked(target="app.py")) as (revision,):
+            assert store.digests() == [revision.bundle]
 
-    asyncio.run(scene())
-    assert done == ["imported", "closed"]
+    store = SlowStore(tmp_path / "store")
+    store.open()
+    sweeps: list[asyncio.Task[None]] = []
+    asyncio.run(tell())
+    assert (store.sweeps, len(store.digests())) == (2, 1)
