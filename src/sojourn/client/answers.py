@@ -67,6 +67,8 @@ _BY_STATUS: Final[dict[int, type[ClientError]]] = {
     503: UnavailableError,
     504: ExpiredError,
 }
+# The last of them is what deep nesting ends in.
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _SHOWN_CHARACTERS = 200
 _RETRY_AFTER_DIGITS_MAX = 9
 
@@ -93,7 +95,7 @@ def error_in(answer: Answer, place: str, request_id: str) -> ClientError | None:
     retry_after_s = retry_after(answer.headers.get("retry-after"))
     try:
         told = msgspec.json.decode(answer.body, type=ErrorBody)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         return UnusableAnswerError(
             f"{place}: an answer that is not this server's, perhaps of a proxy between: status {answer.status}, "
             f"{answer.content_type or 'no content type'}: {_shown(answer.body)}",
@@ -118,7 +120,7 @@ def json_in(answer: Answer, place: str, kind: Any) -> Any:
     """
     try:
         return msgspec.json.decode(answer.body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise UnusableAnswerError(
             f"{place}: the answer is not what the API gives ({error}); is this the admin port, and of this version? "
             f"It begins: {_shown(answer.body)}",

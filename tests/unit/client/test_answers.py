@@ -10,6 +10,8 @@ from sojourn.client.conversation import Answer
 from sojourn.domain.request import Fault
 from sojourn.gateway.response import STATUS_OF_FAULT
 
+DEEP = b'{"error": "x", "more": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+
 
 def refused(status: int, code: str, **headers: str) -> Answer:
     body = json.dumps({"error": "what, where, how", "code": code, "request_id": "r-1"}).encode()
@@ -59,7 +61,7 @@ def test_an_error_repeats_what_the_server_said():
 
 
 @pytest.mark.parametrize(
-    "body", [b"<html>Bad gateway</html>", b"", b"[]", b'{"error": 1}', b'{"detail": "x"}', b"\xff"]
+    "body", [b"<html>Bad gateway</html>", b"", b"[]", b'{"error": 1}', b'{"detail": "x"}', b"\xff", DEEP]
 )
 def test_an_answer_of_a_proxy_is_told_as_one(body):
     """Neither a refusal nor a lost replica: it says what came and from where, and nothing is retried."""
@@ -81,6 +83,8 @@ def test_a_page_of_something_else_is_no_answer_of_the_api():
     """A 200 with HTML says what it began with."""
     with pytest.raises(errors.UnusableAnswerError, match="<html>"):
         json_in(Answer(200, {}, b"<html>hello"), "http://x", dict)
+    with pytest.raises(errors.UnusableAnswerError, match=r"begins: '\{"):
+        json_in(Answer(200, {}, DEEP), "http://x", dict)
 
 
 @pytest.mark.parametrize(("text", "seconds"), [(None, None), ("7", 7.0), ("-1", None), ("Wed, 21 Oct", None)])
