@@ -110,7 +110,7 @@ def _read(target: str, content: bytes, cause: str, lines: deque[str]) -> Descrip
         raise TargetError(f"{target}: its manifest takes more than {ANSWER_BYTES_MAX} bytes; are its examples huge?")
     try:
         answer = msgspec.json.decode(content, type=_Answer)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # the author's code can write there, too
         raise TargetError(f"{target}: its import ended the process ({cause}){_told(lines)}") from None
     if answer.error:
         raise TargetError(answer.error)

@@ -71,6 +71,18 @@ def test_noise_does_not_corrupt_the_answer(ask):
     assert [one.name for one in ask(GOOD + noise)] == ["first", "second"]
 
 
+def test_an_answer_that_cannot_be_read_is_the_targets_fault(ask):
+    """Its code can write to where the answer goes: what is nested too deeply there is an error of the target's."""
+    forged = """
+        import os, sys
+        fd = int(sys.argv[sys.argv.index("--fd") + 1])
+        os.write(fd, b'{"functions": [{"input_schema": ' + b'{"a":' * 100_000)
+        os._exit(0)
+    """
+    with pytest.raises(TargetError, match="its import ended the process"):
+        ask(forged)
+
+
 @pytest.mark.parametrize("times", [1, 3])
 def test_cancelling_ends_the_process(tmp_path, times):
     """Whoever gives up waiting, and says so again, leaves no process behind when it goes on, not even a dead one."""
