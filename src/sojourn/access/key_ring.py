@@ -13,10 +13,9 @@ from msgspec import structs
 
 from sojourn.access.key_store import KeyStore
 from sojourn.access.secret import digest_of, id_of, new_secret
-from sojourn.domain.access import ADMIN, KeyRecord, Scope
+from sojourn.domain.access import ADMIN, KEYS_MAX, KeyRecord, Scope, longest_ended
 from sojourn.errors import ConfigurationError
 
-KEYS_MAX: Final = 10_000  # ever made; a look at them must stay quick
 SCOPES_MAX: Final = 64
 LABEL_CHARACTERS_MAX: Final = 100
 LIFE_S_MAX: Final = 100 * 365 * 86_400.0
@@ -115,7 +114,9 @@ class KeyRing:
             created_at_s=now_s,
             expires_at_s=expires_at_s,
         )
-        self._store.put_key(record)
+        self._store.put_key(record)  # which forgets the same one
+        if len(self._records) >= KEYS_MAX and (ended := longest_ended(self._records.values(), now_s)) is not None:
+            del self._records[ended.id]
         self._records[key_id] = record
         self._changed()
         return record, secret
@@ -161,7 +162,7 @@ class KeyRing:
                 "its end must lie in the future, at most 100 years ahead",
             ),
             (
-                len(self._records) >= KEYS_MAX,
-                f"{KEYS_MAX} keys were made already, as many as a state directory holds",
+                len(self._records) >= KEYS_MAX and longest_ended(self._records.values(), now_s) is None,
+                f"there are {KEYS_MAX} keys in force, as many as a state directory holds; revoke some that nobody needs",
             ),
         ]

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from msgspec import structs
 
-from sojourn.domain.access import KeyRecord
+from sojourn.domain.access import KEYS_MAX, KeyRecord, longest_ended
 
 
 class KeyStore(Protocol):
@@ -17,7 +17,7 @@ class KeyStore(Protocol):
         """All there ever were, those that ended included."""
 
     def put_key(self, record: KeyRecord, /) -> object:
-        """Keep a new one; it is safe when this returns."""
+        """Keep a new one; it is safe when this returns. Of ten thousand, the one that ended first makes room."""
 
     def revoke_key(self, key_id: str, wall_s: float, /) -> object:
         """Note that one was revoked at this instant (seconds since the epoch); it is safe when this returns."""
@@ -35,7 +35,10 @@ class PassingKeys:
 
     def put_key(self, record: KeyRecord) -> None:
         """Keep one."""
-        self._records[record.id] = record
+        known = self._records
+        if len(known) >= KEYS_MAX and (ended := longest_ended(known.values(), record.created_at_s)) is not None:
+            del known[ended.id]
+        known[record.id] = record
 
     def revoke_key(self, key_id: str, wall_s: float) -> None:
         """Note the end of one."""

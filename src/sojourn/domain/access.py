@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Final
+
 import msgspec
 
 from sojourn.domain.function import NAME
@@ -9,6 +12,7 @@ from sojourn.errors import ConfigurationError
 
 INVOKE, READ, DEPLOY, ADMIN = "invoke", "read", "deploy", "admin"
 SCOPES = (INVOKE, READ, DEPLOY, ADMIN)
+KEYS_MAX: Final = 10_000  # those that ended included, until they make room; a look at them must stay quick
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -68,3 +72,12 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
         return any(
             scope.kind == ADMIN or (scope.kind == kind and scope.function in {"", function}) for scope in self.scopes
         )
+
+
+def longest_ended(records: Iterable[KeyRecord], wall_s: float) -> KeyRecord | None:
+    """The key that has been of no use for longest at this instant (seconds since the epoch); None if all are valid."""
+    return min((one for one in records if not one.is_valid(wall_s)), key=_ended_at_s, default=None)
+
+
+def _ended_at_s(record: KeyRecord) -> float:
+    return min(at_s for at_s in (record.revoked_at_s, record.expires_at_s) if at_s is not None)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from sojourn.domain.access import KeyRecord
+from sojourn.domain.access import KEYS_MAX, KeyRecord, longest_ended
 from sojourn.domain.deployment import ALL_AT_ONCE, Revision, RolloutPlan
 from sojourn.errors import ConfigurationError, DeploymentError, StateError, UnknownFunctionError
 from sojourn.estimate.service_time import ServiceTimeFit
@@ -20,7 +20,6 @@ from sojourn.state.table import Table
 REVISIONS_KEPT: Final = 20
 ROLLOUTS_KEPT: Final = 100
 EVENTS_KEPT: Final = 5000
-KEYS_MAX: Final = 10_000
 SUPERSEDED: Final = "superseded"  # outcome of a rollout that a newer deploy ended
 
 
@@ -223,7 +222,7 @@ class StateStore(OpenFile):
             if any(one.id == key.id for one in known):
                 raise ConfigurationError(f"there is a key {key.id} already; make another")
             if len(known) >= KEYS_MAX:
-                ended = min((one for one in known if not one.is_valid(key.created_at_s)), key=_ended_at_s, default=None)
+                ended = longest_ended(known, key.created_at_s)
                 if ended is None:
                     raise ConfigurationError(f"there are {KEYS_MAX} keys in force; revoke some that nobody needs")
                 connection.execute("DELETE FROM keys WHERE id = ?", (ended.id,))
@@ -341,10 +340,6 @@ class StateStore(OpenFile):
 def _next_id(connection: sqlite3.Connection, table: str) -> int:
     ((latest,),) = connection.execute(f"SELECT COALESCE(MAX(id), 0) FROM {table}").fetchall()  # noqa: S608 (own names)
     return int(latest) + 1
-
-
-def _ended_at_s(key: KeyRecord) -> float:
-    return min(at_s for at_s in (key.revoked_at_s, key.expires_at_s) if at_s is not None)
 
 
 def _same(known: Revision, given: Revision) -> Revision:

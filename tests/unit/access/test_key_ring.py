@@ -3,10 +3,11 @@
 from itertools import count
 
 import pytest
+from msgspec import structs
 
-from sojourn.access.key_ring import KEYS_MAX, KeyRing
+from sojourn.access.key_ring import KeyRing
 from sojourn.access.key_store import PassingKeys
-from sojourn.domain.access import Scope, parse_scope
+from sojourn.domain.access import KEYS_MAX, Scope, parse_scope
 from sojourn.errors import ConfigurationError, StateError
 
 READ = Scope("read")
@@ -165,12 +166,27 @@ def test_an_id_that_is_taken_is_not_given_again(clock):
     assert len(ids) == 8
 
 
-def test_the_number_of_keys_is_bounded(ring):
-    """A loop that makes keys fills neither memory nor disk."""
-    template, _ = ring.create("a", [READ])
-    ring._records = dict.fromkeys(map(str, range(KEYS_MAX)), template)
-    with pytest.raises(ConfigurationError, match="10000 keys"):
+def test_the_number_of_keys_is_bounded_and_those_that_ended_make_room(clock):
+    """A loop that makes keys fills neither memory nor disk; a server that renews them for years can go on."""
+    store = PassingKeys()
+    ring = KeyRing(store, clock)
+    first, secret = ring.create("a", [READ])
+    others = [structs.replace(first, id=f"{number:08x}") for number in range(KEYS_MAX - 1)]
+    for record in others:
+        store.put_key(record)
+    ring.load()
+    with pytest.raises(ConfigurationError, match="10000 keys in force"):
         ring.create("b", [READ])
+    ring.revoke(others[7].id)
+    clock.now_s += 1
+    ring.revoke(others[3].id)
+    new, _ = ring.create("c", [READ])
+    kept = store.keys()
+    for ids in ({one.id for one in ring.records()}, {one.id for one in kept}):
+        assert len(ids) == KEYS_MAX
+        assert {new.id, others[3].id} <= ids
+        assert others[7].id not in ids
+    assert ring.find(secret) == first
 
 
 def test_the_same_scope_twice_is_one(ring):
