@@ -117,6 +117,30 @@ def test_a_candidate_that_starts_slowly_is_not_condemned_for_its_first_requests(
         assert (rollout.status().state is RolloutState.SHIFTING) is is_kept
 
 
+def test_a_slow_start_takes_no_more_than_half_of_a_step_out_of_the_comparison():
+    """It took 100 s to be warm: what is late all the time is seen in the second half of a step of 60 s."""
+    rollout = Rollout(PLAN, 0.99)
+    rollout.step(RolloutBegan(), 0.0)
+    rollout.step(CandidateWarm(), 100.0)
+    for second in range(1, 60):
+        rollout.step(CountsSeen(counts(190 * second), counts(10 * second, 10 * second)), 100.0 + second)
+        assert second > 30 or rollout.status().state is RolloutState.SHIFTING
+    assert rollout.status().state is RolloutState.ROLLED_BACK
+
+
+def test_each_share_is_judged_by_requests_of_its_own_and_of_both_revisions():
+    """The candidate had hundreds at the share before; at this one it has one in two seconds, and the step waits."""
+    rollout = shifting()
+    for second in range(3, 200):
+        of_candidate = 10 * min(second, 62) + max(second - 62, 0) // 2
+        rollout.step(CountsSeen(counts(190 * second), counts(of_candidate)), float(second))
+        rollout.check(float(second))
+        if second == 130:
+            assert (rollout.status().state, rollout.status().step) == (RolloutState.SHIFTING, 2)
+            assert rollout.status().why.startswith("waiting for more traffic")
+    assert rollout.status().state is RolloutState.LIVE
+
+
 def test_with_too_little_traffic_a_step_waits_for_more_and_then_goes_on_and_says_so():
     """Three times its length at most, with traffic or without any."""
     for stable, candidate in (((20, 0, 0), (0, 0, 0)), ((0, 0, 0), (0, 0, 0))):
@@ -169,6 +193,14 @@ def test_three_failing_replicas_take_it_back_unless_those_of_the_stable_revision
     assert isinstance(actions[1], RollBack)
     assert actions[1].cause.endswith("the last: out of memory")
     assert actions[1].verdict is None
+
+
+def test_replicas_of_the_stable_revision_that_failed_before_excuse_nothing():
+    """What is counted is how many more of the candidate's failed, and never less than none."""
+    rollout = shifting()
+    for is_candidate in (False, False, False, False, True, True):
+        assert rollout.step(ReplicaFailed(is_candidate, "killed"), 9.0) == []
+    assert [type(action) for action in rollout.step(ReplicaFailed(True, "killed"), 9.0)] == [SetShare, RollBack]
 
 
 def test_an_operator_promotes_now_or_as_soon_as_it_is_warm():

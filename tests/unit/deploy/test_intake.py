@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import sys
 import threading
@@ -16,6 +17,7 @@ from sojourn.bundle.store import BundleStore
 from sojourn.deploy.intake import Intake
 from sojourn.domain.deployment import Description
 from sojourn.domain.deployment_status import DeployAsked
+from sojourn.errors import BundleError
 
 
 class SlowStore(BundleStore):
@@ -71,3 +73,38 @@ def test_two_sweeps_one_after_the_other_lose_no_tree_that_comes_in(tmp_path):
     sweeps: list[asyncio.Task[None]] = []
     asyncio.run(tell())
     assert (store.sweeps, len(store.digests())) == (2, 1)
+
+
+def test_an_archive_that_is_done_with_is_in_nobodys_way(tmp_path):
+    """More archives come one after the other than may at once, some are not taken; then a sweep removes their trees."""
+    archives = [b"no archive"] * 6
+    for number in range(6):
+        tree = tmp_path / f"tree{number}"
+        tree.mkdir()
+        (tree / "app.py").write_text(f"f{number}")
+        archive = io.BytesIO()
+        pack(tree, "app.py", archive)
+        archives.append(archive.getvalue())
+
+    async def described(target: str, root: Path) -> Description:
+        return Description(functions=[manifest((root / target).read_text(), [])])
+
+    async def upload(archive: bytes):
+        yield archive
+
+    async def nothing() -> set[str]:
+        return set()
+
+    async def tell() -> None:
+        intake = Intake(store, described)
+        for archive in archives:
+            with contextlib.suppress(BundleError):
+                async with intake.taken(upload(archive), DeployAsked(target="app.py")):
+                    pass
+        assert len(store.digests()) == 6
+        await intake.sweep(nothing)
+
+    store = BundleStore(tmp_path / "store")
+    store.open()
+    asyncio.run(tell())
+    assert store.digests() == []

@@ -96,6 +96,7 @@ async def test_limits_that_cannot_be_kept_or_cannot_be_change_nothing(desk):
     """Neither now nor for the next revision, nor in the state file; a ceiling leaves the declared floor as it is."""
     await desk.deploy("one")
     desk.service.scale("f", max_replicas=3)
+    desk.service.scale("f", min_replicas=1)  # leaves the ceiling as it is
     with Unwritable(desk), pytest.raises(StateError):
         desk.service.scale("f", 2, 5)
     with pytest.raises(ConfigurationError):

@@ -17,6 +17,7 @@ import pytest
 from sojourn.errors import StateError
 from sojourn.state import swap
 from sojourn.state.manifest import read_manifest
+from sojourn.state.restore import restore_backup
 from sojourn.state.schema import VERSION
 from sojourn.state.store import StateStore
 
@@ -139,6 +140,21 @@ def test_backups_of_later_versions_are_refused_by_version(filled, archive, tmp_p
     with pytest.raises(StateError, match=f"has version {VERSION + 1}"):
         restored(tmp_path / "newer.tar", target)
     assert list(target.iterdir()) == []
+
+
+def test_a_backup_with_a_bundle_that_is_not_what_its_name_says_is_refused(archive, tmp_path):
+    """Whole as a file, it holds what was damaged before it was made: nothing is restored, and the bundle is named."""
+    asked = []
+
+    def verify(bundles, digest):
+        asked.append(digest)
+        assert (bundles / digest).is_dir()
+        return "a file was changed" if digest == bundle_of(2) else ""
+
+    with pytest.raises(StateError, match=f"bundle {bundle_of(2)}: a file was changed"):
+        restore_backup(archive, tmp_path, other_databases=("history.db",), verify=verify)
+    assert list(tmp_path.iterdir()) == []
+    assert len(asked) > 1
 
 
 def test_what_is_no_backup_is_told(tmp_path):
