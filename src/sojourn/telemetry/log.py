@@ -13,6 +13,7 @@ import msgspec
 LogFormat = Literal["text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LINE_BYTES_MAX = 4096  # PIPE_BUF: a pipe that polls as writable takes this much whole and at once
+_ESCAPES_KEPT = 4096
 _LEVELS = ("debug", "info", "warning", "error")
 _LEVEL_COLOUR = {"debug": "2", "info": "32", "warning": "33", "error": "31"}
 
@@ -108,7 +109,7 @@ def _json_line(at_s: float, level: str, event: str, fields: dict[str, Any]) -> b
         return line
     # A cut object is not JSON: keep the start of each long value instead.
     share = max(16, (LINE_BYTES_MAX - 256) // (8 * max(1, len(fields))))
-    short = {key[:64]: shown(value)[:share] for key, value in list(fields.items())[:24]}
+    short = {key[:64]: shown(value, share)[:share] for key, value in list(fields.items())[:24]}
     return msgspec.json.encode({**head, "event": str(event)[:128], **short, "clipped": True}) + b"\n"
 
 
@@ -141,23 +142,40 @@ def _text(value: Any) -> str:
         return f"<{type(value).__name__}: no text, {type(err).__name__}>"
 
 
-def shown(value: Any) -> str:
-    """A field's value in a text line: escaped, in quotes if it could be read as more than one word."""
+def shown(value: Any, characters_max: int = LINE_BYTES_MAX) -> str:
+    """A field's value in a text line: escaped, in quotes if it could be read as more than one word.
+
+    Of a value that is longer no more than `characters_max` is looked at: a function may print what is all escapes.
+    """
     if isinstance(value, float):
         return f"{value:.6g}"
     if value is None:
         return "none"
-    text = escaped(_text(value))
+    text = escaped(_text(value)[:characters_max])
     if not text or any(character in text for character in ' "='):
         return '"' + text.replace('"', '\\"') + '"'
     return text
+
+
+class _Escapes(dict[int, str]):
+    """What stands for each character; those that were met are remembered, since one by one they cost a loop its time."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        escape = character if character.isprintable() else character.encode("unicode_escape").decode()
+        if len(self) < _ESCAPES_KEPT:
+            self[code] = escape
+        return escape
+
+
+_ESCAPES = _Escapes()
 
 
 def escaped(text: str) -> str:
     """The text with everything unprintable as an escape sequence, so that a terminal stays sane."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return text.translate(_ESCAPES)
 
 
 def _clipped(line: bytes, end: bytes) -> bytes:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sojourn.telemetry.log import LINE_BYTES_MAX, EventLog
+from sojourn.telemetry import log as log_module
+from sojourn.telemetry.log import LINE_BYTES_MAX, EventLog, escaped, shown
 
 NOON_S = 43_200.125
 FIELDS = st.dictionaries(
@@ -86,6 +87,24 @@ def test_a_long_line_is_clipped_to_what_a_pipe_takes_at_once(log_format):
     assert written.endswith("\n")
     if log_format == "json":
         assert json.loads(written)["clipped"] is True
+
+
+def test_of_a_value_that_is_all_escapes_no_more_is_looked_at_than_a_line_shows():
+    """Replicas print what they like, thousands of lines a second: to escape all of it would cost the loop its time."""
+    assert len(shown("\x00" * 1_000_000)) == 4 * LINE_BYTES_MAX
+    assert shown("\x00" * 1_000_000, 3) == r"\x00\x00\x00"
+    with Sink("json") as sink:
+        sink.log.info("replica.output", line="\x00" * 1_000_000, other="\x1b")
+        assert json.loads(sink.text())["line"].startswith(r"\x00\x00")
+
+
+def test_each_character_is_escaped_for_itself_and_few_are_remembered():
+    """What can be printed stays, of all planes; the memory of escapes has a bound."""
+    every = "".join(map(chr, [*range(0x3000), *range(0x3000, 0x110000, 97)]))
+    one_by_one = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in every)
+    for _ in range(2):
+        assert escaped(every) == one_by_one
+    assert len(log_module._ESCAPES) <= 4096
 
 
 def test_a_stalled_sink_costs_lines_not_time():
