@@ -12,6 +12,7 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from sojourn.bundle.limits import DEFAULT_LIMITS
 from sojourn.control.answers import error_answer, json_answer, unknown_function
 from sojourn.control.asked import JsonBody, RawBody, Text
 from sojourn.control.connection import ANSWER_GOES_ON
@@ -30,14 +31,13 @@ from sojourn.errors import (
     UnknownFunctionError,
 )
 
-ARCHIVE_BYTES_MAX: Final = 256 * 2**20
 _STILL_S: Final = 5.0
 TARGET = Text("target", "File or module inside the archive, such as app.py or pkg.module.")
 NAME = Text("name", "Another name for the archive's only function.")
 STRATEGY = Text("strategy", "How the new revision takes over: all-at-once or canary.")
 SHARES = Text("shares", "Steps of a canary, such as 0.05,0.25,0.5.")
 STEP_S = Text("step_s", "How long each step of a canary lasts at least, in seconds.")
-ARCHIVE = RawBody(("application/gzip",), ARCHIVE_BYTES_MAX)
+ARCHIVE = RawBody(("application/gzip",), DEFAULT_LIMITS.archive_bytes)
 
 
 class DeployedList(msgspec.Struct, frozen=True):

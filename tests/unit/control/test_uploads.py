@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from sojourn.bundle.limits import DEFAULT_LIMITS
 from sojourn.control.connection import ConnectionBounds
+from sojourn.control.deploy_routes import ARCHIVE
 
 _SPEC = spec_from_file_location("overview", Path(__file__).with_name("overview.py"))
 _MODULE = module_from_spec(_SPEC)
@@ -174,3 +176,8 @@ def test_a_body_without_end_earns_nothing_once_its_answer_is_given():
         assert at_s <= 12.0
 
     run(scene)
+
+
+def test_an_archive_that_may_be_packed_may_be_sent():
+    """Who packs, who sends and who stores have one limit."""
+    assert ARCHIVE.bytes_max == DEFAULT_LIMITS.archive_bytes
