@@ -1,6 +1,7 @@
 """Archives of strangers: what is taken comes out as it was, what is not leaves nothing behind."""
 
 import gzip
+import io
 import os
 import resource
 import stat
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sojourn.bundle.disk import remove_tree
+from sojourn.bundle.gunzip import Gunzip
 from sojourn.bundle.limits import BundleLimits
 from sojourn.bundle.tar import EXTENDED_BYTES_MAX
 from sojourn.bundle.unpack import unpack
@@ -329,3 +331,10 @@ def test_a_stream_is_as_good_as_a_file(trees, tmp_path):
     path = tmp_path / "outside" / "a.tar.gz"
     path.write_bytes(archive)
     assert unpack(path, trees.parent).digest == unpack(Trickle(archive), trees.parent).digest
+
+
+def test_no_more_is_unpacked_than_files_headers_and_padding_may_take():
+    """Whatever the bytes are: the reader of the format need not have understood them."""
+    limits = BundleLimits(files=1, bytes=1000)
+    with pytest.raises(BundleError, match=r"unpacks to more than 1\.0 kB"):
+        Gunzip(io.BytesIO(gzip.compress(os.urandom(3 * 2**20), 1)), limits).read(3 * 2**20)
