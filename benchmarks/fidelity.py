@@ -3,7 +3,8 @@
 An emulated accelerator (5 ms + 0.5 ms x b, noise 10 %, b <= 32, 99 % < 50 ms) is measured twice: by `sojourn profile`, on a
 machine that is idle otherwise, and by the journal of a server under other traffic, whose batches hold what a busy server adds.
 Both make modelled replicas. Then Poisson arrivals, bursts and a ramp go to a real server with real processes, and to the
-simulator; and a step to a server that scales. Compared are the share in time, p50 and p99 as the server counts them (until an
+simulator; and a step to a server that scales. A shared machine is faster in one minute than in the next, so that each run is
+simulated a third time with replicas made from its own journal: what is off then is the simulator's alone. Compared are the share in time, p50 and p99 as the server counts them (until an
 answer is handed to the transport), the mean batch and the replica time.
 """
 
@@ -26,6 +27,7 @@ import msgspec
 
 from sojourn.cli.http_call import admin_json, call
 from sojourn.cli.replica_use import replica_use
+from sojourn.client.server_process import ServerProcess
 from sojourn.config.profile_file import read_profile
 from sojourn.core.controller import Controller
 from sojourn.core.dispatcher import Dispatcher
@@ -42,7 +44,7 @@ from sojourn.sim.driver import Simulation
 from sojourn.sim.from_profile import service_of
 from sojourn.sim.machines import Machines
 from sojourn.sim.replay import service_of as service_of_journal
-from sojourn.sim.replica import ModelledService
+from sojourn.sim.replica import ColdStart, ModelledService
 from sojourn.telemetry.journal_file import read_journal
 from sojourn.workload.arrivals import on_off, poisson, steps
 
@@ -51,6 +53,8 @@ OBJECTIVE = parse_slo("99% < 50ms")
 LEAD_S = 5.0  # a server is ready before the load begins
 BAR = 0.10
 ATTEMPTS_MAX = 4
+JOURNAL = ("--journal-steps", "1000000")
+OWN = "own journal"
 
 
 class Shape(NamedTuple):
@@ -99,21 +103,27 @@ def measured_service(budget_s: float, folder: Path) -> ModelledService:
     return service_of(read_profile(output), largest=BATCH_MAX)
 
 
-def busy_service(idle: ModelledService, folder: Path) -> ModelledService:
-    """What the journal of a server under other traffic tells of its batches; cold starts are those of the profile."""
-    path = folder / "accelerator.journal"
+def journalled(server: ServerProcess, start_phases: ColdStart | None) -> ModelledService:
+    """What the journal of a server tells of its batches; cold starts are those given."""
+    answer = call("GET", server.admin_url, "/api/v1/functions/accelerator/journal", timeout_s=60.0)
+    with tempfile.NamedTemporaryFile() as kept:
+        Path(kept.name).write_bytes(answer.body)
+        service = service_of_journal(read_journal(Path(kept.name)))
+    return msgspec.structs.replace(service, start_phases=start_phases)
+
+
+def busy_service(start_phases: ColdStart | None) -> ModelledService:
+    """Replicas as the journal of a server under other traffic tells of them."""
     rng = Random("calibration")  # noqa: S311 - repeatable
     arrivals_s = steps([(rate, 2.0) for rate in (200.0, 1200.0, 500.0, 1000.0, 300.0, 800.0)], rng)
-    with harness.start_server("accelerator.py", environment(1), ("--journal-steps", "1000000")) as server:
+    with harness.start_server("accelerator.py", environment(1), JOURNAL) as server:
         run_load(
             parse_target(f"{server.url}/functions/accelerator"),
             list(arrivals_s),
             lambda index: b'{"id":%d}' % index,
             options=LoadOptions(connections_max=10_000),
         )
-        answer = call("GET", server.admin_url, "/api/v1/functions/accelerator/journal", timeout_s=60.0)
-    path.write_bytes(answer.body)
-    return msgspec.structs.replace(service_of_journal(read_journal(path)), start_phases=idle.start_phases)
+        return journalled(server, start_phases)
 
 
 def environment(replicas: int) -> dict[str, str]:
@@ -128,10 +138,18 @@ def environment(replicas: int) -> dict[str, str]:
     }
 
 
-def live(shape: Shape, duration_s: float, seed: int) -> Seen | None:
+class Live(NamedTuple):
+    """A run of a real server, and its replicas as its journal tells of them."""
+
+    seed: int
+    seen: Seen
+    service: ModelledService
+
+
+def live(shape: Shape, duration_s: float, seed: int, start_phases: ColdStart | None) -> Live | None:
     """A real server under these arrivals; None if the load generator was never on time."""
     for _ in range(ATTEMPTS_MAX):
-        with harness.start_server("accelerator.py", environment(shape.replicas)) as server:
+        with harness.start_server("accelerator.py", environment(shape.replicas), JOURNAL) as server:
             before = replica_use(server.admin_url, "accelerator")
             run = run_load(
                 parse_target(f"{server.url}/functions/accelerator"),
@@ -141,15 +159,17 @@ def live(shape: Shape, duration_s: float, seed: int) -> Seen | None:
             )
             use = replica_use(server.admin_url, "accelerator").since(before)
             told = admin_json(server.admin_url, "/api/v1/functions/accelerator")["latency_s"]
+            service = journalled(server, start_phases)
         result = summarize(run, duration_s=duration_s, slo=OBJECTIVE)
         if not result.void:
-            return Seen(
+            seen = Seen(
                 result.within_slo or 0.0,
                 told["p50"] or 0.0,
                 told["p99"] or 0.0,
                 result.batch_size_mean or 0.0,
                 use.replica_seconds,
             )
+            return Live(seed, seen, service)
         print(f"{shape.name}: void, again: {result.void_reason}", file=sys.stderr)
     return None
 
@@ -204,29 +224,31 @@ def main() -> None:
     harness.pin_this_process()
     with tempfile.TemporaryDirectory() as folder:
         idle = measured_service(options.budget, Path(folder))
-        models = {"profile": idle, "journal": busy_service(idle, Path(folder))}
+        models = {"profile": idle, "journal": busy_service(idle.start_phases)}
     for name, service in models.items():
         times = [service.mean_s(size) * 1e3 for size in (1, 8, 16)]
         print(f"{name}: batches of 1, 8, 16 take {', '.join(f'{time:.2f}' for time in times)} ms", file=sys.stderr)
     rows, results = [], []
     for shape in SHAPES:
-        lives = [live(shape, options.duration, seed) for seed in range(1, options.runs + 1)]
-        seeds = [seed for seed, seen in enumerate(lives, start=1) if seen is not None]
-        if not seeds:
+        runs = [live(shape, options.duration, seed, idle.start_phases) for seed in range(1, options.runs + 1)]
+        lives = [run for run in runs if run is not None]
+        if not lives:
             print(f"{shape.name}: the load generator was never on time; nothing can be said", file=sys.stderr)
             continue
-        one = middle([seen for seen in lives if seen is not None])
+        one = middle([run.seen for run in lives])
         rows.append(row_of(f"{shape.name}, live", one))
         result: dict[str, object] = {"shape": shape.name, "live": one._asdict()}
-        for name, service in models.items():
-            other = middle([simulated(shape, service, options.duration, seed) for seed in seeds])
+        for name in (*models, OWN):
+            other = middle(
+                [simulated(shape, models.get(name, run.service), options.duration, run.seed) for run in lives]
+            )
             distance = {field: off(getattr(one, field), getattr(other, field)) for field in Seen._fields}
             result[name] = {"simulated": other._asdict(), "off": distance}
             rows.append(row_of(f"  by {name}", other))
             rows.append(["    off by", *(f"{distance[field]:.1%}" for field in Seen._fields)])
         results.append(result)
     harness.print_table(["arrivals", "in time", "p50", "p99", "mean batch", "replica-s"], rows)
-    for name in models:
+    for name in (*models, OWN):
         worst = {
             field: max((row[name]["off"][field] for row in results if row["shape"] != SHAPES[-1].name), default=0.0)  # type: ignore[index]
             for field in ("within", "p99_s")
