@@ -32,7 +32,7 @@ WALL_S = 1_795_500_000.0
 SOURCE = """
     import os, time, sojourn
 
-    @sojourn.function(name="model", slo="99% < 2s", {options})
+    @sojourn.function(name="model", slo="99% < 20s", {options})
     class Model:
         def __init__(self):
             {at_load}

@@ -165,6 +165,8 @@ class Dispatcher:
             self._wake_at_s = min(self._wake_at_s, self._request_arrived(event, now_s, actions))
             return actions
         self._on[type(event)](event, now_s, actions)
+        if self._policy_wake_at_s <= now_s:
+            self._dispatch(now_s, actions)  # the end of a wait was overslept, and the event itself was no news
         if (self._leases.slots > 0) is not self._cold_clock.is_warm:
             self._cold_clock.turn(now_s)
         self._wake_at_s = min(self._policy_wake_at_s, self._backlog.next_due_at_s(), self._leases.next_due_at_s())

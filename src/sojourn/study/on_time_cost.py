@@ -11,6 +11,7 @@ from sojourn.study.work import LeastWork, least_costs_s
 
 _CELLS = 100  # of the objective; ages are rounded down to these
 _GROUP = 1.01  # sizes within this factor are counted as one, with the time of the least and the members of the largest
+_ROUNDING_S = 1e-9
 _CELLS_MAX = 200_000  # of a run; longer ones keep to `least_costs_s`
 
 
@@ -25,7 +26,7 @@ def on_time_costs_s(
     before s. A request pays at least the least of that over all starts from its arrival to its deadline.
     `least_costs_s` knows no chances: with noise every member that arrived within the objective counts whole there.
 
-    Rounded, always to the cheaper side: time to cells of a hundredth of the objective, large sizes to groups.
+    With noise it is rounded, always to the cheaper side: time to cells of a hundredth of the objective, large sizes to groups.
 
     Args:
         arrivals_s: Instants, ascending [s].
@@ -35,6 +36,9 @@ def on_time_costs_s(
     least_s = least_costs_s(arrivals_s, work) if least_s is None else least_s
     if not arrivals_s or not work.by_size_s or not work.latency_s > 0.0:
         return least_s
+    if not work.is_noisy:
+        ahead_s = _least_ahead(_exact_s(arrivals_s, work), arrivals_s, work.latency_s + _ROUNDING_S)
+        return [max(costs_s) for costs_s in zip(ahead_s, least_s, strict=True)]
     cell_s = work.latency_s / _CELLS
     first_s = arrivals_s[0]
     count = int((arrivals_s[-1] - first_s) / cell_s) + 1
@@ -44,7 +48,7 @@ def on_time_costs_s(
     arrived = [0] * count
     for place in places:
         arrived[place] += 1
-    ahead_s = _least_ahead(_cheapest_s(arrived, _groups(work, cell_s)))
+    ahead_s = _least_ahead(_cheapest_s(arrived, _groups(work, cell_s)), range(count), _CELLS + 1)
     return [max(ahead_s[place], cost_s) for place, cost_s in zip(places, least_s, strict=True)]
 
 
@@ -101,15 +105,28 @@ def _cheapest_s(arrived: Sequence[int], groups: Sequence[_Group]) -> list[float]
     return costs_s
 
 
-def _least_ahead(starts: Sequence[float]) -> list[float]:
-    """For each cell the least of it and of those to the end of its requests' time."""
-    reach = _CELLS + 1
-    least, ahead = [inf] * len(starts), deque[int]()
-    for place in range(len(starts) - 1, -1, -1):
-        while ahead and starts[ahead[-1]] >= starts[place]:
+def _exact_s(arrivals_s: Sequence[float], work: LeastWork) -> list[float]:
+    """Least time per request on time of any batch that starts as somebody arrives, where times do not vary."""
+    costs_s = [inf] * len(arrivals_s)
+    for size, time_s in enumerate(work.by_size_s, 1):
+        reach_s = work.latency_s - time_s + _ROUNDING_S
+        oldest = 0
+        for place, at_s in enumerate(arrivals_s):
+            while arrivals_s[oldest] < at_s - reach_s:
+                oldest += 1
+            cost_s = time_s / min(place - oldest + 1, size)
+            costs_s[place] = min(costs_s[place], cost_s)
+    return costs_s
+
+
+def _least_ahead(costs: Sequence[float], instants: Sequence[float], reach: float) -> list[float]:
+    """For each instant the least cost of it and of those that come at most `reach` later."""
+    least, ahead = [inf] * len(costs), deque[int]()
+    for place in range(len(costs) - 1, -1, -1):
+        while ahead and costs[ahead[-1]] >= costs[place]:
             ahead.pop()
         ahead.append(place)
-        while ahead[0] > place + reach:
+        while instants[ahead[0]] > instants[place] + reach:
             ahead.popleft()
-        least[place] = starts[ahead[0]]
+        least[place] = costs[ahead[0]]
     return least

@@ -8,8 +8,12 @@ import pytest
 
 from sojourn.core.controller import Controller
 from sojourn.core.dispatcher import Dispatcher
+from sojourn.domain.event import ClientGone, ReplicaLeased, RequestArrived
 from sojourn.domain.function import FunctionSettings
 from sojourn.domain.objective import SLO
+from sojourn.domain.policy import Fixed
+from sojourn.estimate.service_time import ServiceTimeModel
+from sojourn.policy.batching.catalogue import batching_policy
 from sojourn.policy.batching.port import BatchingView, Send, Wait
 from sojourn.policy.batching.slo import SLOPolicy
 from sojourn.sim.driver import Simulation
@@ -58,3 +62,23 @@ def test_what_is_not_asked_would_not_have_been_answered_otherwise(load_per_s):
     patient, eager = Counted(is_patient=True), Counted(is_patient=False)
     assert batches_of(patient, load_per_s) == batches_of(eager, load_per_s)
     assert patient.asked < 0.6 * eager.asked
+
+
+def test_a_wait_that_was_overslept_ends_with_whatever_happens_next():
+    """The process stood still past the end of the wait; the first it hears of is no news to the queue."""
+    settings = FunctionSettings(name="f", slo=SLO(1.0), max_batch_size=8, batching=Fixed(size=4, wait_s=0.02))
+    dispatcher = Dispatcher(settings, batching_policy(settings.batching), model=known())
+    dispatcher.step(ReplicaLeased(1, 1), 1.0)
+    assert dispatcher.step(RequestArrived(request_id=1, body_bytes=1), 1.0) == []
+    assert dispatcher.next_wake_at_s == pytest.approx(1.02)
+    actions = dispatcher.step(ClientGone(request_id=77), 1.5)
+    assert [action.request_ids for action in actions] == [[1]]
+    dispatcher.check(1.5)
+
+
+def known() -> ServiceTimeModel:
+    """Service times of ten milliseconds, whatever the size."""
+    model = ServiceTimeModel(8)
+    for index in range(60):
+        model.observe(index % 8 + 1, 0.01, index * 0.01)
+    return model
