@@ -58,6 +58,7 @@ bench: $(READY) ## Measure overhead, goodput, overload, policies, cold starts an
 	@$(BIN)/python benchmarks/goodput.py
 	@$(BIN)/python benchmarks/overload.py
 	@$(BIN)/python benchmarks/policies.py --live
+	@$(BIN)/python benchmarks/limits.py
 	@$(BIN)/python benchmarks/connections.py
 	@$(BIN)/python benchmarks/scaling.py --live
 	@$(BIN)/python benchmarks/sharing.py
