@@ -31,7 +31,7 @@ class Dev:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "sojourn.cli.main", "dev", "app.py", "--port", "0", "--admin-port", "0"],
             cwd=directory,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": ""},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -97,14 +97,22 @@ def test_a_save_is_served_and_a_broken_one_is_not(tmp_path):
         assert ask(url) == "three"
 
 
+def saved(path, text, at_ns):
+    """Put a file in place of another, with this time of its last change."""
+    written = path.with_suffix(".written")
+    written.write_text(text)
+    os.utime(written, ns=(at_ns, at_ns))
+    written.replace(path)
+
+
 def test_a_function_that_is_taken_out_is_gone(tmp_path):
-    """Another name in its place: the old one answers 404, the new one is served."""
-    app = tmp_path / "app.py"
-    app.write_text(GOOD.format(answer="one"))
+    """Another name in its place, of as many letters and saved within the same second: the old one answers 404."""
+    app, second_ns = tmp_path / "app.py", 1_750_000_000 * 10**9
+    saved(app, GOOD.format(answer="one"), second_ns)
     with Dev(tmp_path) as dev:
         url = re.search(r"inference (\S+)", dev.until("inference "))[1]
         dev.until("serves, after")
-        app.write_text(GOOD.format(answer="one").replace("def version", "def renamed"))
+        saved(app, GOOD.format(answer="one").replace("def version", "def renamed"), second_ns + 10**8)
         dev.until("renamed@")
         dev.until("version: gone")
         assert ask(url)["code"] == "not_found"

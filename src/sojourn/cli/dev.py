@@ -40,6 +40,8 @@ def dev(target: str, config: Path | None, **flags: Any) -> int:
     refuse_other_files(target)
     flags["log_level"] = flags.get("log_level") or "warning"
     settings, event_log = prepared(flags, config)
+    # Bytecode is told from its source by size and second: of two saves within one, the first might be served.
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     with tempfile.TemporaryDirectory(prefix="sojourn-dev-") as passing:
         return run(_developed(target, settings, event_log, Path(passing)))
 

@@ -40,13 +40,12 @@ def searched_s(arrivals_s: list[float], work: LeastWork, index: int) -> float:
 )
 @settings(max_examples=80, deadline=None)
 def test_no_batch_is_cheaper(gaps_s, alpha_s, noise):
-    """Rounding is to the cheaper side only, and costs little."""
+    """Rounding, and batches of others that come later, make it cheaper only."""
     arrivals_s = [sum(gaps_s[: place + 1]) for place in range(len(gaps_s))]
     work = least_work(ModelledService(alpha_s, 0.02, overhead_s=0.001, **noise), 12, 0.1)
     for index, cost_s in enumerate(on_time_costs_s(arrivals_s, work)):
         exact_s = searched_s(arrivals_s, work, index)
         assert cost_s <= exact_s * (1 + 1e-9)
-        assert cost_s >= 0.7 * exact_s or exact_s == inf or not noise
 
 
 def test_no_cost_is_below_the_one_without_chances():
