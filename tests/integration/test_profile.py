@@ -194,7 +194,7 @@ def test_thread_counts_single_items_and_starts_that_are_not_forked(folder, profi
         ("alone", '1\n"x"\n', ["item 2 of items.jsonl failed", "Expected `int`, got `str`"]),
         ("broken", "1\n", ["'broken' cannot start", "__init__ raised RuntimeError: no weights here at app.py:"]),
         ("dies", "1\n", ["'dies': its replica ended: exit status 7", "going down"]),
-        ("hangs", "1\n", ["'hangs': a batch of 1 items took longer than 0.2 s", "going to sleep"]),
+        ("hangs", "1\n", ["'hangs': a batch of 1 item took longer than 0.2 s", "going to sleep"]),
     ],
 )
 def test_a_function_that_fails_is_told_with_its_own_words(folder, profiled, monkeypatch, name, items, told):
