@@ -133,13 +133,13 @@ class Admission:
     def _overload(self, request: Request, ahead: int, now_s: float) -> Fault | None:
         model, slots = self._model, self._leases.slots
         useful = self._useful()
+        spare_per_s = self._spare_per_s(useful, now_s)
+        if spare_per_s <= 0.0 and self._makes_room(request, useful, now_s):
+            return None
         due_at_s = request.give_up_at_s if self._is_hopeless else request.deadline_at_s
         rounds, place = divmod(ahead, useful)
         start_at_s = self._leases.next_free_at_s(now_s, model) + rounds * model.mean_by_size_s[useful] / slots
         done_at_s = start_at_s + model.middle_by_size_s[useful if rounds else place + 1]
-        spare_per_s = self._spare_per_s(useful, now_s)
-        if spare_per_s <= 0.0 and self._makes_room(request, useful, now_s):
-            return None
         if self._is_shedding:
             tolerance_s = _SHED_TOLERANCE * (request.deadline_at_s - now_s)
             return Fault.OVERLOADED if done_at_s > request.deadline_at_s + tolerance_s else None
