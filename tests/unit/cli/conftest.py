@@ -6,8 +6,10 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -139,3 +141,29 @@ def sojourn(tmp_path):
         )
 
     return run
+
+
+@pytest.fixture
+def scripted():
+    """A server that says these things to one connection after the other; its URL, and what it was asked."""
+    threads = []
+
+    def begin(*answers):
+        asked = []
+        server = socket.create_server(("127.0.0.1", 0))
+
+        def serve():
+            with server:
+                for answer in answers:
+                    connection, _ = server.accept()
+                    with connection:
+                        asked.append(connection.recv(65_536).decode(errors="replace").lower())
+                        connection.sendall(answer)
+
+        threads.append(threading.Thread(target=serve))
+        threads[-1].start()
+        return f"http://127.0.0.1:{server.getsockname()[1]}", asked
+
+    yield begin
+    for thread in threads:
+        thread.join()

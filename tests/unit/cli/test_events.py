@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 
 import pytest
 
@@ -55,32 +54,6 @@ def test_following_shows_what_happens_until_interrupted(sojourn, urls):
     finally:
         process.kill()
         process.communicate()
-
-
-@pytest.fixture
-def scripted():
-    """A server that says these things to one connection after the other; gathers what it was asked."""
-    threads = []
-
-    def begin(*answers):
-        asked = []
-        server = socket.create_server(("127.0.0.1", 0))
-
-        def serve():
-            with server:
-                for answer in answers:
-                    connection, _ = server.accept()
-                    with connection:
-                        asked.append(connection.recv(65_536).decode().lower())
-                        connection.sendall(answer)
-
-        threads.append(threading.Thread(target=serve))
-        threads[-1].start()
-        return f"http://127.0.0.1:{server.getsockname()[1]}", asked
-
-    yield begin
-    for thread in threads:
-        thread.join()
 
 
 def test_after_a_break_it_goes_on_where_it_was(scripted):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
 
 import pytest
 
@@ -20,35 +18,10 @@ def told(state):
     return b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s" % (len(body), body)
 
 
-@pytest.fixture
-def scripted():
-    """A server that says these things to one connection after the other, and then is gone."""
-    threads = []
-
-    def begin(*answers):
-        server = socket.create_server(("127.0.0.1", 0))
-
-        def serve():
-            with server:
-                for answer in answers:
-                    connection, _ = server.accept()
-                    with connection:
-                        connection.recv(65_536)
-                        connection.sendall(answer)
-
-        threads.append(threading.Thread(target=serve))
-        threads[-1].start()
-        return f"http://127.0.0.1:{server.getsockname()[1]}"
-
-    yield begin
-    for thread in threads:
-        thread.join()
-
-
 def test_a_restart_is_sat_out(scripted, capsys):
     """The break is told once, and the wait ends with the rollout."""
     # Each connection that breaks is followed by a look whether the port speaks TLS.
-    url = scripted(told("warming"), b"", b"", b"", b"", told("live"))
+    url, _ = scripted(told("warming"), b"", b"", b"", b"", told("live"))
     assert watched(url, "digits", REVISION, 60.0, is_quiet=False)["state"] == "live"
     shown = capsys.readouterr()
     assert shown.out == f"  digits@{REVISION}: warming up\n"
@@ -58,20 +31,20 @@ def test_a_restart_is_sat_out(scripted, capsys):
 def test_a_step_that_lasts_is_told_again_with_what_it_waits_for(scripted, capsys):
     """A full pool and a function without callers look alike from afar, and are not the same."""
     answers = [told(state) for state in ("warming", "warming", "shifting", "shifting", "live")]
-    watched(scripted(*answers), "digits", REVISION, 60.0, is_quiet=False, remind_s=0.0)
+    watched(scripted(*answers)[0], "digits", REVISION, 60.0, is_quiet=False, remind_s=0.0)
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(", for ")[0] for line in lines] == [
         f"  digits@{REVISION}: {step}" for step in ["warming up"] * 2 + ["has 0 % of the traffic"] * 2
     ]
     assert "no room for one; `sojourn events --function digits` tells" in lines[1]
     assert lines[3].endswith("s now: too little traffic to judge so far")
-    watched(scripted(*answers[:2], answers[-1]), "digits", REVISION, 60.0, is_quiet=False)
+    watched(scripted(*answers[:2], answers[-1])[0], "digits", REVISION, 60.0, is_quiet=False)
     assert capsys.readouterr().out.count("\n") == 1  # not within the first half minute
 
 
 def test_a_server_that_stays_away_ends_the_wait_with_what_to_do(scripted):
     """Not with the advice to serve a file: what was deployed is kept by the server that has it."""
-    url = scripted(told("warming"))
+    url, _ = scripted(told("warming"))
     with pytest.raises(ClientError) as failed:
         watched(url, "digits", REVISION, 60.0, is_quiet=True, silence_s=0.0)
     text = str(failed.value)
