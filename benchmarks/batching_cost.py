@@ -89,11 +89,15 @@ class Timed:
 
     def __init__(self, policy: BatchingPolicy) -> None:
         self.heeds_deadlines = policy.heeds_deadlines
-        self.serves_newest = policy.serves_newest
         self.costs_us: list[float] = []
         self.lengths: list[int] = []
         self._policy = policy
         self._clock_ns = min(-(time.process_time_ns() - time.process_time_ns()) for _ in range(1000))
+
+    @property
+    def room(self) -> int:
+        """What the policy says."""
+        return self._policy.room
 
     def decide(self, view: BatchingView) -> Send | Wait:
         """Ask the policy."""

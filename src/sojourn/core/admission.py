@@ -10,9 +10,10 @@ from sojourn.core.backlog import Backlog
 from sojourn.core.lease import Leases
 from sojourn.domain.function import FunctionSettings
 from sojourn.domain.request import Fault, Request
-from sojourn.estimate.capacity import capacity_per_s, largest_fresh_batch, largest_useful_batch
+from sojourn.estimate.capacity import capacity_per_s, largest_useful_batch
 from sojourn.estimate.rate import EventRate
 from sojourn.estimate.service_time import ServiceTimeModel
+from sojourn.policy.batching.port import BatchingPolicy
 
 _SHED_TOLERANCE = 0.05
 _DOUBT = 0.5
@@ -42,8 +43,8 @@ class Admission:
     sustained overload it is not, and clients learn so at once instead of by a timeout. Where not even
     one item alone can be on time, whoever can be served before giving up is let in. With
     `overload="shed"` nothing is let in that would be late by more than a twentieth of the objective.
-    Where one replica serves the newest, under sustained overload, newcomers are let in and the oldest
-    give way: `room` tells how many stay.
+    While the batching policy serves the newest, everybody is let in and the oldest give way: `room`
+    tells how many stay.
 
     Args:
         settings: The function's options.
@@ -52,7 +53,7 @@ class Admission:
         leases: Replicas and what they run.
         model: Learnt service times.
         rate: Arrivals.
-        serves_newest: Whether the batching policy takes the newest past saturation.
+        policy: The batching policy, which tells whether it serves the newest.
 
     Source:
         ALGORITHMS 3, "Admission at arrival".
@@ -66,10 +67,10 @@ class Admission:
         "_leases",
         "_model",
         "_objective_s",
+        "_policy",
         "_rate",
         "_safe_ahead",
         "_safe_for",
-        "_serves_newest",
         "is_draining",
         "is_suspended",
         "room",
@@ -83,8 +84,7 @@ class Admission:
         leases: Leases,
         model: ServiceTimeModel,
         rate: EventRate,
-        *,
-        serves_newest: bool = False,
+        policy: BatchingPolicy,
     ) -> None:
         self.is_draining = False
         self.is_suspended = False
@@ -98,7 +98,7 @@ class Admission:
         self._rate = rate
         self._safe_for = (-1, 0)  # model version and slots that `_safe_ahead` was computed for
         self._safe_ahead = 0
-        self._serves_newest = serves_newest
+        self._policy = policy
         self.room = bounds.requests  # queued on-time requests; past it the heads give way to the last to be let in
 
     def refusal(self, request: Request, now_s: float) -> Fault | None:
@@ -114,12 +114,14 @@ class Admission:
             return Fault.QUEUE_FULL
         if not bounds.predicts or leases.free_slots or not leases.slots or not self._model.is_known:
             return None  # it goes at once, waits for a start, or nothing can be predicted yet
+        if self._policy.room and self._is_of_the_only_class(request):
+            self.room = self._policy.room
+            return None
         if (self._model.version, leases.slots) != self._safe_for:
             self._find_safe_ahead()
         ahead = backlog.on_time.ahead_of(request.priority)
-        if ahead < self._safe_ahead and request.deadline_at_s - now_s >= 0.999 * self._latency_s:
-            return None
-        return self._overload(request, ahead, now_s)
+        is_safe = ahead < self._safe_ahead and request.deadline_at_s - now_s >= 0.999 * self._latency_s
+        return None if is_safe else self._overload(request, ahead, now_s)
 
     def _find_safe_ahead(self) -> None:
         """With fewer than this many ahead a request is in time even if every replica has just begun a batch."""
@@ -134,8 +136,6 @@ class Admission:
         model, slots = self._model, self._leases.slots
         useful = self._useful()
         spare_per_s = self._spare_per_s(useful, now_s)
-        if spare_per_s <= 0.0 and self._makes_room(request, useful, now_s):
-            return None
         due_at_s = request.give_up_at_s if self._is_hopeless else request.deadline_at_s
         rounds, place = divmod(ahead, useful)
         start_at_s = self._leases.next_free_at_s(now_s, model) + rounds * model.mean_by_size_s[useful] / slots
@@ -152,21 +152,10 @@ class Admission:
         late_at_s = done_at_s + len(self._backlog.late) / spare_per_s
         return Fault.OVERLOADED if late_at_s > request.give_up_at_s else None
 
-    def _makes_room(self, request: Request, useful: int, now_s: float) -> bool:
-        """Whether heads make room for this one, so that the next batch is of the newest, and larger for that.
-
-        One replica past saturation serves the most with `largest_fresh_batch`, whose members came while the batch before it
-        ran. Let in by the order of arrival, the first to come would hold the places of those who leave it more time.
-        """
-        if not self._serves_newest or self._leases.slots != 1:
-            return False
-        model = self._model
-        fresh = largest_fresh_batch(model.mean_by_size_s, self._objective_s, 1, model.size_cap, self._rate.per_s(now_s))
+    def _is_of_the_only_class(self, request: Request) -> bool:
+        """Whether nobody of another class is queued, so that heads who give way do it for their own."""
         entries = self._backlog.on_time.entries
-        if fresh <= useful or (entries and not entries[0][0] == entries[-1][0] == request.priority):
-            return False
-        self.room = fresh
-        return True
+        return not entries or entries[0][0] == entries[-1][0] == request.priority
 
     def late_lane_drains(self, now_s: float) -> bool:
         """Whether capacity is left over for late requests; under sustained overload it is not."""

@@ -92,15 +92,15 @@ class Backlog:
             request.place = Place.LATE
             self.late.push(self._late_entry(request))
 
-    def take(self, size: int, late: int, batch_id: int, bytes_max: int) -> list[Request]:
-        """Remove the first `size` on-time and `late` late requests for a batch of at most `bytes_max`.
+    def take(self, size: int, late: int, batch_id: int, bytes_max: int, skip: int = 0) -> list[Request]:
+        """Remove `size` on-time requests after `skip` that stay, and the first `late` late ones, for a batch of at most `bytes_max`.
 
         Fewer if their bodies are larger than that together, but at least one.
         """
         if self.held_bytes > bytes_max:
-            size = self._fitting(self.on_time, size, bytes_max)
+            size = self._fitting(self.on_time, size, bytes_max, skip)
             late = 0 if size else self._fitting(self.late, late, bytes_max)
-        entries = self.on_time.take(size)
+        entries = self.on_time.take(size, skip)
         if late:
             entries += self.late.take(late)
         requests = self.requests
@@ -112,34 +112,34 @@ class Backlog:
             members.append(request)
         return members
 
-    def _fitting(self, queue: DueQueue, size: int, bytes_max: int) -> int:
-        """How many of the first `size` fit into `bytes_max`, at least one if there is any."""
+    def _fitting(self, queue: DueQueue, size: int, bytes_max: int, skip: int = 0) -> int:
+        """How many of the first `size` after `skip` fit into `bytes_max`, at least one if there is any."""
         total = 0
-        for count, entry in enumerate(queue.entries[:size]):
+        for count, entry in enumerate(queue.entries[skip : skip + size]):
             total += self.requests[entry[3]].body_bytes
             if total > bytes_max:
                 return max(count, 1)
         return size
 
-    def take_given_up(self, now_s: float) -> list[Request]:
-        """Move what passed its deadline to the late lane; return those past their give-up time.
+    def take_overdue(self, now_s: float) -> tuple[list[QueueEntry], list[Request]]:
+        """Remove what passed its deadline, and what passed its give-up time from wherever it waits.
 
-        The returned ones are out of both queues; `forget` them.
+        Returns the former, to `set_aside`, and the latter, to `forget`: they are out of all queues.
         """
-        given_up = []
+        overdue, given_up = [], []
         for entry in self.on_time.take_due(now_s):
             request = self.requests[entry[3]]
             if request.give_up_at_s <= now_s:
                 given_up.append(request)
             else:
-                self.set_aside([entry])
+                overdue.append(entry)
         given_up += [self.requests[entry[3]] for entry in self.late.take_due(now_s)]
         if self.groups:
             over = [request for group in self.groups for request in group if request.give_up_at_s <= now_s]
             for request in over:
                 self._leave_group(request)
             given_up += over
-        return given_up
+        return overdue, given_up
 
     def withdraw(self, request: Request) -> None:
         """Take one request out of the queue it waits in, if it waits."""

@@ -39,7 +39,7 @@ from sojourn.domain.function import FunctionSettings
 from sojourn.domain.request import Fault, Place, Request
 from sojourn.estimate.rate import EventRate
 from sojourn.estimate.service_time import ServiceTimeModel
-from sojourn.policy.batching.port import BatchingPolicy, BatchingView, Send
+from sojourn.policy.batching.port import BatchingPolicy, BatchingView, QueueEntry, Send
 
 _RATE_KEPT_S = 2.0
 _RATE_CELLS = 80  # fine enough for windows of a tenth of a second
@@ -80,9 +80,7 @@ class Dispatcher:
         self.reporter = Reporter(key or settings.name, self._backlog, self._leases, self.ledger, self.model)
         bounds = bounds or QueueBounds()
         self._batch_bytes = bounds.batch_bytes
-        self._admission = Admission(
-            settings, bounds, self._backlog, self._leases, self.model, self._rate, serves_newest=policy.serves_newest
-        )
+        self._admission = Admission(settings, bounds, self._backlog, self._leases, self.model, self._rate, policy)
         self._recovery = Recovery(
             self._backlog, self.ledger, largest_batch=settings.largest_batch, is_retryable=settings.retry
         )
@@ -258,7 +256,7 @@ class Dispatcher:
             if answer.sacrifice:
                 self._give_up(answer.sacrifice, now_s, actions)
             if isinstance(answer, Send):
-                members = backlog.take(answer.size, answer.late, self._batch_id + 1, self._batch_bytes)
+                members = backlog.take(answer.size, answer.late, self._batch_id + 1, self._batch_bytes, answer.skip)
                 self._recovery.dispatched(members, now_s)
                 self._send(members, now_s, actions)
             elif on_time.entries or not late.entries:
@@ -277,11 +275,15 @@ class Dispatcher:
         entries = self._backlog.on_time.take(count)
         self._backlog.set_aside(entries)
         if not self._admission.late_lane_drains(now_s):
-            for entry in entries if self._backlog.on_time.entries else entries[:-1]:
-                request = self._backlog.requests[entry[3]]
-                if not request.is_cold:
-                    self._backlog.withdraw(request)
-                    self.ledger.end(request, Fault.OVERLOADED, now_s, actions)
+            self._refuse_late(entries if self._backlog.on_time.entries else entries[:-1], now_s, actions)
+
+    def _refuse_late(self, entries: list[QueueEntry], now_s: float, actions: list[DispatcherAction]) -> None:
+        """Tell those set aside that nobody will come to them; who waited for a start stays."""
+        for entry in entries:
+            request = self._backlog.requests[entry[3]]
+            if not request.is_cold:
+                self._backlog.withdraw(request)
+                self.ledger.end(request, Fault.OVERLOADED, now_s, actions)
 
     def _send(self, members: list[Request], now_s: float, actions: list[DispatcherAction]) -> None:
         size = len(members)
@@ -303,8 +305,16 @@ class Dispatcher:
     # Time.
 
     def _end_overdue(self, now_s: float, actions: list[DispatcherAction]) -> None:
-        """Move what passed its deadline to the late lane; end what passed its give-up time."""
-        for request in self._backlog.take_given_up(now_s):
+        """Move what passed its deadline to the late lane; end what passed its give-up time.
+
+        Where the newest are served, others pass their deadlines as a matter of course: if the lane does not drain, they
+        are told at once.
+        """
+        overdue, given_up = self._backlog.take_overdue(now_s)
+        self._backlog.set_aside(overdue)
+        if overdue and self._policy.room and not self._admission.late_lane_drains(now_s):
+            self._refuse_late(overdue, now_s, actions)
+        for request in given_up:
             self.ledger.end(request, Fault.TIMEOUT, now_s, actions)
         for lease in list(self._leases.by_id.values()):
             for batch in list(lease.batches.values()):

@@ -37,10 +37,10 @@ class DueQueue:
             insort(entries, entry)
         self._count_by_class[entry[0]] += 1
 
-    def take(self, count: int) -> list[QueueEntry]:
-        """Remove and return the first `count` entries."""
-        taken = self.entries[:count]
-        del self.entries[:count]
+    def take(self, count: int, skip: int = 0) -> list[QueueEntry]:
+        """Remove and return the first `count` entries after `skip` that stay."""
+        taken = self.entries[skip : skip + count]
+        del self.entries[skip : skip + count]
         for entry in taken:
             self._count_by_class[entry[0]] -= 1
         return taken

@@ -30,35 +30,6 @@ def largest_useful_batch(p95_by_size_s: Sequence[float], latency_s: float, repli
     return max(bisect_right(p95_by_size_s, bound_s, 1, cap + 1) - 1, 1)
 
 
-def largest_fresh_batch(
-    p95_by_size_s: Sequence[float], latency_s: float, replicas: int, cap: int, arrivals_per_s: float
-) -> int:
-    """Largest batch size with which staggered replicas hold `latency_s` if only the newest requests are taken.
-
-    A batch of the newest `b` has a head that waited `b / lam`, which past saturation is less than the
-    `Q(b) / n` between two batches; what arrived before them is given up, for others have taken its place. So
-    `Q(b) + min(Q(b) / n, b / lam) <= S`; up to saturation this is `largest_useful_batch`.
-
-    Args:
-        p95_by_size_s: p95 of the service time by batch size, monotone; index 0 unused [s].
-        latency_s: The objective's latency `S` [s].
-        replicas: Ready replicas, >= 1.
-        cap: Largest size to consider, in [1, len(p95_by_size_s) - 1].
-        arrivals_per_s: Arrival rate `lam`, >= 0 [1/s].
-    """
-    low = largest_useful_batch(p95_by_size_s, latency_s, replicas, cap)
-    if arrivals_per_s * p95_by_size_s[low] <= low * replicas:
-        return low
-    high = cap
-    while low < high:
-        middle = (low + high + 1) // 2
-        if p95_by_size_s[middle] + middle / arrivals_per_s <= latency_s:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
 def largest_batch_within(duration_by_size_s: Sequence[float], budget_s: float, cap: int) -> int:
     """Largest batch size whose duration is at most `budget_s`; 0 if not even one item fits."""
     return bisect_right(duration_by_size_s, budget_s, 1, cap + 1) - 1

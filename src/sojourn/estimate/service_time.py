@@ -9,6 +9,7 @@ import msgspec
 
 _FORGETTING = 0.99  # weight of the past per batch: about a hundred batches are remembered
 _RATIOS_KEPT = 200
+_QUANTILES = 8  # in the middle of as many equal shares
 _SIZE_SAMPLES_KEPT = 128
 _SIZE_KEPT_S = 60.0
 _OWN_MEDIAN_FROM = 10
@@ -114,6 +115,7 @@ class ServiceTimeModel:
         "mean_by_size_s",
         "middle_by_size_s",
         "p95_by_size_s",
+        "ratio_quantiles",
         "samples",
         "version",
     )
@@ -129,6 +131,7 @@ class ServiceTimeModel:
         self.mean_by_size_s: list[float] = [0.0] * (largest_batch + 1)
         self.p95_by_size_s: list[float] = [0.0] * (largest_batch + 1)
         self.middle_by_size_s: list[float] = [0.0] * (largest_batch + 1)  # half-way between the two
+        self.ratio_quantiles = (1.0,) * _QUANTILES  # of measured over fitted time, ascending
         self._sums = (0.0, 0.0, 0.0, 0.0, 0.0)  # of w, w*b, w*b*b, w*y, w*b*y
         self._ratios: deque[float] = deque(maxlen=_RATIOS_KEPT)
         self._by_size: dict[int, deque[float]] = {}
@@ -262,6 +265,7 @@ class ServiceTimeModel:
         p50 = ratios[len(ratios) // 2]
         is_few = len(ratios) < _AFTER_DRIFT_FEW and now_s < self._cautious_until_s
         p95 = ratios[-1] if is_few else ratios[min(int(len(ratios) * 0.95), len(ratios) - 1)]
+        self.ratio_quantiles = tuple(ratios[int(len(ratios) * (k + 0.5) / _QUANTILES)] for k in range(_QUANTILES))
         self._p99_ratio = max(ratios[min(int(len(ratios) * 0.99), len(ratios) - 1)], 1.0)
         logs = [log(ratio) for ratio in ratios]
         centre = sum(logs) / len(logs)

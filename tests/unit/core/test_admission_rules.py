@@ -14,6 +14,7 @@ from sojourn.domain.objective import SLO
 from sojourn.domain.request import Fault, Request
 from sojourn.estimate.rate import EventRate
 from sojourn.estimate.service_time import ServiceTimeModel
+from sojourn.policy.batching.simple import NonePolicy
 
 NOW_S = 100.0
 
@@ -52,7 +53,7 @@ class Desk:
             running = Batch(replica_id, replica_id, [self.request()], since_s, inf, inf, 1)
             self.leases.begin(self.leases.by_id[replica_id], running)
         settings = FunctionSettings(name="f", slo=SLO(latency_s), max_batch_size=1, timeout_s=1.0, overload=overload)
-        parts = (self.backlog, self.leases, self.model, self.rate)
+        parts = (self.backlog, self.leases, self.model, self.rate, NonePolicy())
         self.admission = Admission(settings, bounds or QueueBounds(), *parts)
 
     def request(self, body_bytes: int = 10, client_s: float = inf) -> Request:

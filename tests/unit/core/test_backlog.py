@@ -47,6 +47,14 @@ def test_a_batch_holds_no_more_bytes_than_allowed_but_one_request_at_least(bodie
     assert numbers(backlog.take(*sizes, batch_id=1, bytes_max=100)) == taken
 
 
+def test_those_passed_over_stay_and_bytes_are_counted_behind_them():
+    """With one left queued the next two are looked at: only one of them fits."""
+    backlog = filled(10, 60, 60)
+    assert numbers(backlog.take(2, 0, batch_id=1, bytes_max=100, skip=1)) == [2]
+    assert [entry[3] for entry in backlog.on_time.entries] == [1, 3]
+    backlog.check(0.0)
+
+
 def test_the_late_fill_no_batch_whose_bytes_are_counted():
     """More is held than fits into one batch: those in time go, and nobody late is added to them unseen."""
     backlog = filled(60, late=True)
@@ -65,7 +73,7 @@ def test_members_of_a_group_that_leave_or_give_up_are_gone_from_it_and_empty_gro
     backlog.add_group([first, second])
     backlog.check(1.0)
     assert backlog.next_due_at_s() == 2.0
-    assert backlog.take_given_up(2.0) == [second]
+    assert backlog.take_overdue(2.0) == ([], [second])
     backlog.forget(second)
     backlog.withdraw(first)
     backlog.forget(first)

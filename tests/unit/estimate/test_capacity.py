@@ -7,7 +7,6 @@ import pytest
 from sojourn.estimate.capacity import (
     capacity_per_s,
     largest_batch_within,
-    largest_fresh_batch,
     largest_useful_batch,
     needed_batch,
 )
@@ -56,13 +55,3 @@ def test_capacity_of_full_batches():
     """32 in 21 ms are 1,523 a second; while times are unknown capacity is not bounded."""
     assert capacity_per_s(TIMES_S, 32, 1) == pytest.approx(1523.8, abs=0.1)
     assert capacity_per_s([0.0] * 33, 32, 1) == float("inf")
-
-
-def test_past_saturation_batches_of_the_newest_may_be_larger():
-    """20 ms + 1 ms x b, S = 100 ms: 30 by the half rule, and at twice that capacity 20 + b + b / 1.2 <= 100 allows 43."""
-    times_s = [0.0, *(0.020 + 0.001 * size for size in range(1, 65))]
-    capacity_per_s = 30 / 0.050
-    assert largest_fresh_batch(times_s, 0.1, 1, 64, 0.5 * capacity_per_s) == 30
-    assert largest_fresh_batch(times_s, 0.1, 1, 64, 0.0) == 30
-    assert largest_fresh_batch(times_s, 0.1, 1, 64, 2.0 * capacity_per_s) == 43
-    assert largest_fresh_batch(times_s, 0.1, 1, 40, 2.0 * capacity_per_s) == 40

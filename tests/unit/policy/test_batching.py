@@ -77,11 +77,12 @@ def test_the_head_bounds_the_batch_while_capacity_is_ample():
     assert 10 <= answer.size <= 12
 
 
-def test_past_saturation_heads_are_given_up_until_the_batch_is_large_enough():
-    """Not the batch shrinks but the heads that would force it to be small are set aside."""
+def test_past_saturation_heads_do_not_make_the_batch_small():
+    """The newest go, in a large batch; the heads that would force it to be small are left to others."""
     answer = decide(SLO, view([10.023, 10.024, 10.025] + [10.09] * 40, arrivals_per_s=5000.0))
     assert isinstance(answer, Send)
-    assert answer.sacrifice == 3
+    assert answer.sacrifice + answer.skip + answer.size == 43
+    assert answer.sacrifice + answer.skip >= 3
     assert answer.size >= 25
 
 
@@ -143,10 +144,10 @@ def test_a_wait_is_told_for_as_many_as_leave_time():
 
 
 def test_a_critical_head_is_not_given_up_to_make_room_for_a_lower_class():
-    """The same queue, all of one class: the heads go. With the heads critical: they are served, in a small batch."""
+    """The same queue, all of one class: the newest are served. With the heads critical: they are, in a small batch."""
     deadlines_s = [10.0235, 10.024, 10.025] + [10.09] * 40
     one_class = decide(SLO, view(deadlines_s, arrivals_per_s=5000.0))
-    assert one_class.sacrifice == 3
+    assert one_class.sacrifice + one_class.skip >= 3
     mixed = view(deadlines_s, arrivals_per_s=5000.0)
     mixed.queue = [(0 if i < 3 else 1, *entry[1:]) for i, entry in enumerate(mixed.queue)]
     assert decide(SLO, mixed) == Send(3)
@@ -227,17 +228,19 @@ def test_it_does_not_wait_where_a_larger_batch_saves_little():
 
 
 def test_it_asks_for_the_load_of_two_objectives():
-    """A burst began 0.2 s ago and the second before was empty: heads are given up for the sake of what arrives now."""
+    """A burst began 0.2 s ago and the second before was empty: heads stay behind for the sake of what arrives now."""
     rate = EventRate(2.0, 80)
     rate.record(8.0)
     for number in range(1000):
         rate.record(9.8 + number / 5000)
     seen = view([10.023, 10.024, 10.025] + [10.09] * 40)
     seen.arrivals = rate
-    assert decide(SLO, seen).sacrifice == 3
-    seen.now_s = 10.4  # and 0.4 s later, with no more arrivals, nobody is
+    answer = decide(SLO, seen)
+    assert answer.sacrifice + answer.skip >= 3
+    seen.now_s = 10.4  # and 0.4 s later, with no more arrivals, nobody does
     seen.queue = view([10.43] + [10.49] * 40, now_s=10.4).queue
-    assert decide(SLO, seen).sacrifice == 0
+    answer = decide(SLO, seen)
+    assert (answer.sacrifice, answer.skip) == (0, 0)
 
 
 def test_late_ones_do_not_join_while_replicas_cannot_keep_up():
@@ -308,16 +311,6 @@ def test_with_several_replicas_a_batch_is_no_longer_than_their_stagger_allows():
     """7.5 ms + 4 ms x b: the heads' 100 ms would allow 23, but four staggered replicas hold them with 80 ms only: 18."""
     model = learnt(alpha_s=0.004, beta_s=0.0075)
     assert decide(SLO, view([10.1] * 30, replicas=4, model=model)) == Send(18)
-
-
-def test_far_past_saturation_older_heads_make_way_for_a_larger_batch_of_newer_ones():
-    """8 ms + 4 ms x b alone: ten at the capacity; at twice that fourteen newer ones, and who has 54 ms left must go."""
-    model = learnt(alpha_s=0.004, beta_s=0.008)
-    deadlines_s = [10.054] * 5 + [10.07] * 30
-    assert decide(SLO, view(deadlines_s, model=model, arrivals_per_s=220.0)).sacrifice == 0
-    answer = decide(SLO, view(deadlines_s, model=model, arrivals_per_s=440.0))
-    assert answer.sacrifice == 5
-    assert answer.size >= 14
 
 
 def test_a_batch_grows_past_that_where_most_of_its_time_is_fixed():

@@ -63,7 +63,7 @@ class AIMDPolicy:
     """
 
     heeds_deadlines = False
-    serves_newest = False
+    room = 0
 
     def __init__(self, cap: BatchCap, target: float) -> None:
         self._cap = cap

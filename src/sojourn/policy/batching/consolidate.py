@@ -25,7 +25,7 @@ class ConsolidatePolicy:
     """
 
     heeds_deadlines = True
-    serves_newest = False
+    room = 0
 
     def __init__(self, guard_s: float) -> None:
         self._guard_s = guard_s

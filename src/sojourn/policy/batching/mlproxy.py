@@ -25,7 +25,7 @@ class MLProxyPolicy:
     """
 
     heeds_deadlines = False
-    serves_newest = False
+    room = 0
 
     def __init__(self, cap: BatchCap, target: float, guard_s: float) -> None:
         self._cap = cap

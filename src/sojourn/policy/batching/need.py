@@ -26,7 +26,7 @@ class NeedPolicy:
     """
 
     heeds_deadlines = True
-    serves_newest = False
+    room = 0
 
     def decide(self, view: BatchingView) -> Send | Wait:
         """Send an on-time batch of the needed size, wait for more, or turn to the late lane."""

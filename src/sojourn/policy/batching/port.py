@@ -17,7 +17,7 @@ class BatchingPolicy(Protocol):
     """Shall a free replica start a batch now, and which?"""
 
     heeds_deadlines: bool  # whether the queue is ordered by deadline (else by arrival)
-    serves_newest: bool  # whether past saturation it takes the newest and gives up what came before them
+    room: int  # while it serves the newest: how many stay queued, the oldest giving way; 0: in the order they came
 
     def decide(self, view: BatchingView) -> Send | Wait:
         """Answer for one free replica; asked again after every `Send` while another is free.
@@ -58,11 +58,12 @@ class BatchingView(msgspec.Struct, gc=False):
 
 
 class Send(msgspec.Struct, frozen=True, gc=False):
-    """Set `sacrifice` heads aside into the late lane, then send the next `size` and `late` late ones."""
+    """Set `sacrifice` heads aside into the late lane, leave `skip` queued, send the next `size` and `late` late ones."""
 
     size: int
     sacrifice: int = 0
     late: int = 0
+    skip: int = 0
 
 
 class Wait(msgspec.Struct, frozen=True, gc=False):

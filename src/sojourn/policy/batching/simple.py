@@ -9,7 +9,7 @@ class LatencyPolicy:
     """Always eager: whatever is queued goes, as many as the function takes."""
 
     heeds_deadlines = False
-    serves_newest = False
+    room = 0
 
     def decide(self, view: BatchingView) -> Send | Wait:
         """Send all that fits."""
@@ -20,7 +20,7 @@ class NonePolicy:
     """No batching: one request per model call."""
 
     heeds_deadlines = False
-    serves_newest = False
+    room = 0
 
     def decide(self, view: BatchingView) -> Send | Wait:  # noqa: ARG002 - the answer is always the same
         """Send one."""
@@ -36,7 +36,7 @@ class FixedPolicy:
     """
 
     heeds_deadlines = False
-    serves_newest = False
+    room = 0
 
     def __init__(self, size: int, wait_s: float) -> None:
         self._size = size

@@ -18,7 +18,7 @@ class WindowPolicy:
     """
 
     heeds_deadlines = True
-    serves_newest = False
+    room = 0
 
     def __init__(self, size: int = 0) -> None:
         self._size = size

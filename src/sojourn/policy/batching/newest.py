@@ -1,0 +1,176 @@
+"""Near saturation and past it: the batch of the newest that is worth more than its time."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from math import ceil, inf, log2
+
+import msgspec
+
+from sojourn.estimate.fresh_batch import FreshBatch, best_fresh_batch
+from sojourn.policy.batching.port import BatchingView, Send, Wait
+
+_EARNED = 0.9  # of what the best batches of the newest bring: batches get in each other's way
+_LARGEST = 1.25  # times the planned size: when more are fresh than on average
+_STEP = 1.25
+_SURES = (-1, -2)  # of the quantiles: with their times the oldest of a batch are in time
+_SHORT = 1.0
+_WAITS = (0.1, 0.3)  # for so many more, in parts of the planned size
+_RATES_PER_OCTAVE = 4  # arrival rates that are told apart by a plan
+_OVERLOAD = 1.25  # times the capacity: past it nobody is served who waited for long
+_KEPT = 2.0  # times the planned size: how many stay queued then
+_REGULAR = 1.1  # largest over least service time with which a wait may be followed by another
+_ROUNDING_S = 1e-9
+
+
+class NewestFirst:
+    """Takes the newest, as many as are worth it, and leaves the others to the next free replica.
+
+    Time of a replica has a price, `g`: what batches of the newest earn per second (`best_fresh_batch`). Of all batches
+    the one is sent with the most requests expected in time less `g` times its duration; a replica waits for more to
+    arrive if that is worth the time it waits, too. Whom nobody takes is given up once hopeless, or in overload when
+    twice as many wait as a batch takes.
+
+    Source:
+        Rewards less their average per unit of time: renewal reward, as in R. A. Howard, "Dynamic Programming and
+        Markov Processes", 1960, for semi-Markov processes; docs/adr/0016-newest-first.md.
+    """
+
+    def __init__(self) -> None:
+        self.room = 0  # as it is told by the policy that asks
+        self._plan = FreshBatch(1, 0.0)
+        self._hold: Wait | None = None
+        self._planned_for: tuple[int, int, int] | None = None
+
+    def decide(self, view: BatchingView, arrivals_per_s: float, cap: int) -> Send | Wait | None:
+        """Which of the newest to send, or how long to wait for more; None if hardly anybody can be in time.
+
+        Args:
+            view: With requests of one class queued, and known service times.
+            arrivals_per_s: Arrival rate of just now, > 0 [1/s].
+            cap: Largest batch, >= 1.
+        """
+        hold = self._hold
+        if hold is not None and view.now_s < hold.until_s and len(view.queue) < hold.until_size:
+            return Wait(hold.until_s, 0, hold.until_size)
+        plan = self._planned(view, arrivals_per_s, cap)
+        if plan.goodput_per_s <= 0.0:
+            return None
+        self._set_room(view, plan, arrivals_per_s)
+        queue, model, now_s = view.queue, view.model, view.now_s
+        times_s, ratios = model.mean_by_size_s, model.ratio_quantiles
+        waiting = len(queue)
+        hopeless = bisect_left(queue, (queue[0][0], now_s + ratios[0] * times_s[1]))
+        if hopeless == waiting:
+            return Wait(inf, hopeless)
+        price_per_s = _EARNED * plan.goodput_per_s
+        market = _Market(times_s, ratios, price_per_s, _SURES if view.replicas == 1 else _SURES[:1])
+        largest = min(int(_LARGEST * plan.size) + 1, cap)
+        dues_s = [entry[1] for entry in queue[max(hopeless, waiting - largest) :]]
+        start_s = now_s - _ROUNDING_S
+        worth, size = market.best(dues_s, start_s, len(dues_s), -inf)
+        more = 0
+        most = (1.0 - _EARNED) * plan.goodput_per_s * times_s[plan.size]  # what a batch as planned is worth
+        may_wait = self._hold is None or ratios[-1] <= _REGULAR * ratios[0]
+        for part in _WAITS if may_wait and view.replicas > 1 else ():
+            fresh = ceil(part * plan.size)
+            wait_s = fresh / arrivals_per_s
+            if most - price_per_s * wait_s <= worth:
+                break
+            then_s = dues_s + [now_s + view.latency_s + place / arrivals_per_s for place in range(1, fresh + 1)]
+            worth_then, size_then = market.best(
+                then_s, start_s + wait_s, min(largest, len(then_s)), worth + price_per_s * wait_s
+            )
+            if size_then:
+                worth, more = worth_then - price_per_s * wait_s, fresh
+        if more:
+            self._hold = Wait(now_s + more / arrivals_per_s, hopeless, waiting - hopeless + more)
+            return self._hold
+        self._hold = None
+        if view.replicas == 1:  # nobody comes back to the others before this batch has ended
+            last_s = now_s + ratios[0] * (times_s[size] + times_s[1])
+            hopeless = bisect_left(queue, (queue[0][0], last_s), hopeless, waiting - size)
+        return Send(size, hopeless, skip=waiting - hopeless - size)
+
+    def _planned(self, view: BatchingView, arrivals_per_s: float, cap: int) -> FreshBatch:
+        rate = round(_RATES_PER_OCTAVE * log2(arrivals_per_s))
+        planned_for = (view.model.version, rate, cap)
+        if planned_for != self._planned_for:
+            self._planned_for = planned_for
+            model = view.model
+            self._plan = best_fresh_batch(
+                model.mean_by_size_s,
+                model.ratio_quantiles,
+                view.latency_s,
+                2.0 ** (rate / _RATES_PER_OCTAVE),
+                cap,
+                self._plan.size,
+            )
+        return self._plan
+
+    def _set_room(self, view: BatchingView, plan: FreshBatch, arrivals_per_s: float) -> None:
+        self.room = ceil(_KEPT * plan.size)
+        if arrivals_per_s * view.model.mean_by_size_s[plan.size] < _OVERLOAD * view.replicas * plan.size:
+            self.room = max(self.room, ceil(arrivals_per_s * view.latency_s))  # all that are not overdue
+
+
+class _Market(msgspec.Struct, frozen=True, gc=False):
+    """What batches of the newest are worth: requests expected in time, less the price of the replica's time.
+
+    Args:
+        times_s: Mean service times by batch size [s].
+        ratios: Quantiles of measured over mean time, ascending.
+        price_per_s: What a second of a replica could bring otherwise [1/s].
+        sures: Places of quantiles: where to look is found as if batches took as much.
+    """
+
+    times_s: list[float]
+    ratios: tuple[float, ...]
+    price_per_s: float
+    sures: tuple[int, ...]
+
+    def best(self, dues_s: list[float], start_s: float, largest: int, above: float) -> tuple[float, int]:
+        """The most that a batch of the newest is worth, if that is more than `above`, and its size, else 0.
+
+        Args:
+            dues_s: Until when each has to be answered, the newest last [s].
+            start_s: When the batch begins [s].
+            largest: Largest size to consider, in [1, len(dues_s)].
+            above: What it must be worth more than.
+        """
+        times_s, waiting = self.times_s, len(dues_s)
+        best, best_size = above, 0
+        size = low = 0
+        for place in self.sures:
+            # The largest batch whose oldest is quite sure to be in time: with regular times the best most often.
+            ratio = self.ratios[place]
+            low, high = max(low, 1), largest
+            while low < high:
+                middle = (low + high + 1) // 2
+                if dues_s[waiting - middle] - start_s >= ratio * times_s[middle]:
+                    low = middle
+                else:
+                    high = middle - 1
+            if low != size:
+                size = low
+                worth = self._worth(dues_s, start_s, size)
+                if worth > best:
+                    best, best_size = worth, size
+        while best_size == size < largest:
+            size = min(max(int(size * _STEP), size + 1), largest)
+            worth = self._worth(dues_s, start_s, size)
+            if worth > best:
+                best, best_size = worth, size
+        return best, best_size
+
+    def _worth(self, dues_s: list[float], start_s: float, size: int) -> float:
+        ratios, time_s, waiting = self.ratios, self.times_s[size], len(dues_s)
+        oldest = waiting - size
+        surely = bisect_right(ratios, (dues_s[oldest] - start_s) / time_s)
+        in_time = surely * size
+        for ratio in ratios[surely:]:
+            oldest = bisect_left(dues_s, start_s + ratio * time_s, oldest)
+            if oldest == waiting:
+                break
+            in_time += waiting - oldest
+        return in_time / len(ratios) - self.price_per_s * time_s

@@ -1,0 +1,150 @@
+"""The batch of the newest that is worth the most, waits for a better one, and how many stay queued."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from sojourn.estimate.fresh_batch import best_fresh_batch
+from sojourn.estimate.service_time import ServiceTimeModel
+from sojourn.policy.batching.newest import NewestFirst
+from sojourn.policy.batching.port import BatchingView, Send, Wait
+from sojourn.sim.replica import ModelledService
+
+ALPHA_S, BETA_S, LATENCY_S, CAP = 0.001, 0.020, 0.1, 64
+NOW_S = 10.0
+RATE_PER_S = 1200.0  # twice what batches of 30 within half the objective carry
+
+
+def learnt(sigma: float) -> ServiceTimeModel:
+    """An accelerator's times after three hundred batches of all sizes."""
+    rng, model = Random(1), ServiceTimeModel(CAP)
+    service = ModelledService(ALPHA_S, BETA_S, sigma)
+    for index in range(300):
+        size = index % CAP + 1
+        model.observe(size, service.duration_s(size, rng), index * 0.01)
+    return model
+
+
+MODELS = {sigma: learnt(sigma) for sigma in (0.0, 0.2)}
+
+
+def view(ages_s, *, sigma: float = 0.2, replicas: int = 1) -> BatchingView:
+    """A queue of requests that have waited so long, the oldest first."""
+    queue = [(1, NOW_S - age_s + LATENCY_S, NOW_S - age_s, i) for i, age_s in enumerate(sorted(ages_s, reverse=True))]
+    model = MODELS[sigma]
+    return BatchingView(
+        now_s=NOW_S,
+        queue=queue,
+        late=[],
+        replicas=replicas,
+        arrivals=None,
+        model=model,
+        latency_s=LATENCY_S,
+        largest_batch=CAP,
+    )
+
+
+def regular(count: int, first_s: float = 0.0) -> list[float]:
+    """Ages of as many as arrived one after the other, the last of them `first_s` ago."""
+    return [first_s + place / RATE_PER_S for place in range(count)]
+
+
+def worth(seen: BatchingView, size: int, rate_per_s: float) -> float:
+    """Requests expected in time less the price of the time, one member after the other."""
+    model = seen.model
+    plan = best_fresh_batch(model.mean_by_size_s, model.ratio_quantiles, LATENCY_S, rate_per_s, CAP)
+    time_s = model.mean_by_size_s[size]
+    in_time = 0.0
+    for entry in seen.queue[-size:]:
+        ratios = model.ratio_quantiles
+        in_time += sum(NOW_S + ratio * time_s <= entry[1] + 1e-9 for ratio in ratios) / len(ratios)
+    return in_time - 0.9 * plan.goodput_per_s * time_s
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.2])
+def test_no_other_size_is_worth_much_more(sigma):
+    """Over 200 random queues: what is sent is worth as much as the best of all sizes, within 0.6 requests on average."""
+    rng, lost = Random(2), []
+    for _ in range(200):
+        ages_s = [rng.uniform(0.0, 0.09) for _ in range(rng.randint(1, 100))]
+        seen = view(ages_s, sigma=sigma)
+        answer = NewestFirst().decide(seen, RATE_PER_S, CAP)
+        if not isinstance(answer, Send):
+            continue
+        sizes = range(1, min(len(seen.queue) - answer.sacrifice, 55) + 1)
+        lost.append(max(worth(seen, size, RATE_PER_S) for size in sizes) - worth(seen, answer.size, RATE_PER_S))
+    assert len(lost) > 150
+    assert sum(lost) / len(lost) < 0.6
+
+
+def test_the_newest_go_and_others_stay_for_the_other_replica():
+    """Of 90 that came one after the other a half goes; nobody is given up who could be served alone."""
+    answer = NewestFirst().decide(view(regular(90), replicas=2), 2 * RATE_PER_S, CAP)
+    assert isinstance(answer, Send)
+    assert 30 <= answer.size <= 50
+    assert (answer.sacrifice, answer.skip + answer.size) == (0, 90)
+
+
+def test_who_cannot_be_in_time_even_alone_is_given_up():
+    """One alone takes 21 ms, with luck 15: of those with 5 ms left nobody is kept."""
+    answer = NewestFirst().decide(view([0.095] * 7 + regular(60), replicas=2), 2 * RATE_PER_S, CAP)
+    assert answer.sacrifice == 7
+    everybody = NewestFirst().decide(view([0.095] * 7), RATE_PER_S, CAP)
+    assert isinstance(everybody, Wait)
+    assert everybody.sacrifice == 7
+
+
+def test_one_replica_alone_gives_up_whom_it_cannot_come_back_to():
+    """Its batch takes 56 ms, with luck 43: who is not in it and came more than 42 ms ago has no chance after it."""
+    seen = view(regular(90))
+    answer = NewestFirst().decide(seen, RATE_PER_S, CAP)
+    oldest_left_s = NOW_S - seen.queue[answer.sacrifice][2]
+    assert answer.sacrifice > 20
+    assert answer.sacrifice + answer.skip + answer.size == 90
+    assert oldest_left_s == pytest.approx(0.042, abs=0.008)
+
+
+def test_a_replica_in_step_with_another_waits_for_fresh_ones_once():
+    """The other took the newest a moment ago: a short wait, kept until it is over, then whatever is there goes."""
+    policy = NewestFirst()
+    seen = view([0.0, 0.0005, 0.001, *regular(20, 0.06)], replicas=2)
+    first = policy.decide(seen, 2 * RATE_PER_S, CAP)
+    assert isinstance(first, Wait)
+    assert NOW_S < first.until_s <= NOW_S + 0.01
+    seen.now_s += 0.001
+    again = policy.decide(seen, 2 * RATE_PER_S, CAP)
+    assert (again.until_s, again.until_size) == (first.until_s, first.until_size)
+    seen.now_s = first.until_s
+    assert isinstance(policy.decide(seen, 2 * RATE_PER_S, CAP), Send)
+
+
+def test_one_replica_alone_never_waits():
+    """What it does not take grows old meanwhile, and nobody else is there to be kept out of step with."""
+    assert isinstance(NewestFirst().decide(view([0.0, *regular(20, 0.05)]), RATE_PER_S, CAP), Send)
+
+
+@pytest.mark.parametrize(
+    ("rate_per_s", "room"),
+    [
+        (1200.0, "batches"),  # twice the capacity
+        (650.0, "objective"),  # hardly more than it
+    ],
+)
+def test_how_many_stay_queued(rate_per_s, room):
+    """In overload twice a batch; near the capacity all who came within the objective."""
+    policy = NewestFirst()
+    answer = policy.decide(view(regular(90)), rate_per_s, CAP)
+    assert isinstance(answer, Send)
+    if room == "batches":
+        assert 60 <= policy.room <= 90
+    else:
+        assert policy.room == pytest.approx(rate_per_s * LATENCY_S, abs=10)
+
+
+def test_it_has_nothing_to_say_where_nobody_can_be_in_time():
+    """An objective shorter than any batch: left to the rule that gives everybody up."""
+    seen = view([0.0])
+    seen.latency_s = 0.001
+    assert NewestFirst().decide(seen, RATE_PER_S, CAP) is None
