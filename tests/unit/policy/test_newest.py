@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from sojourn.estimate.fresh_batch import best_fresh_batch
+from sojourn.estimate.batch_plan import BusyReplicas
 from sojourn.estimate.service_time import ServiceTimeModel
 from sojourn.policy.batching.newest import NewestFirst
 from sojourn.policy.batching.port import BatchingView, Send, Wait
@@ -54,7 +54,7 @@ def regular(count: int, first_s: float = 0.0) -> list[float]:
 def worth(seen: BatchingView, size: int, rate_per_s: float) -> float:
     """Requests expected in time less the price of the time, one member after the other."""
     model = seen.model
-    plan = best_fresh_batch(model.mean_by_size_s, model.ratio_quantiles, LATENCY_S, rate_per_s, CAP)
+    plan = BusyReplicas(model.mean_by_size_s, model.ratio_quantiles, LATENCY_S, CAP).of_the_newest(rate_per_s)
     time_s = model.mean_by_size_s[size]
     in_time = 0.0
     for entry in seen.queue[-size:]:
@@ -141,6 +141,13 @@ def test_how_many_stay_queued(rate_per_s, room):
         assert 60 <= policy.room <= 90
     else:
         assert policy.room == pytest.approx(rate_per_s * LATENCY_S, abs=10)
+
+
+def test_it_leaves_overload_to_the_order_of_arrival_where_newer_ones_gain_nothing():
+    """With batches of at most 16 all in the order of arrival are in time: better to refuse at once. Else it has its say."""
+    assert NewestFirst().decide(view(regular(90)), RATE_PER_S, 16) is None
+    assert NewestFirst().decide(view(regular(90)), RATE_PER_S, CAP) is not None
+    assert NewestFirst().decide(view(regular(90)), 0.9 * 16 / 0.036, 16) is not None
 
 
 def test_it_has_nothing_to_say_where_nobody_can_be_in_time():

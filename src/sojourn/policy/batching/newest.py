@@ -7,7 +7,7 @@ from math import ceil, inf, log2
 
 import msgspec
 
-from sojourn.estimate.fresh_batch import FreshBatch, best_fresh_batch
+from sojourn.estimate.batch_plan import BatchPlan, BusyReplicas
 from sojourn.policy.batching.port import BatchingView, Send, Wait
 
 _EARNED = 0.9  # of what the best batches of the newest bring: batches get in each other's way
@@ -18,6 +18,7 @@ _SHORT = 1.0
 _WAITS = (0.1, 0.3)  # for so many more, in parts of the planned size
 _RATES_PER_OCTAVE = 4  # arrival rates that are told apart by a plan
 _OVERLOAD = 1.25  # times the capacity: past it nobody is served who waited for long
+_GAIN = 0.01  # over batches in order, below which overload is refused on arrival instead: of batches as large as can be
 _KEPT = 2.0  # times the planned size: how many stay queued then
 _REGULAR = 1.1  # largest over least service time with which a wait may be followed by another
 _ROUNDING_S = 1e-9
@@ -26,21 +27,22 @@ _ROUNDING_S = 1e-9
 class NewestFirst:
     """Takes the newest, as many as are worth it, and leaves the others to the next free replica.
 
-    Time of a replica has a price, `g`: what batches of the newest earn per second (`best_fresh_batch`). Of all batches
+    Time of a replica has a price, `g`: what batches of the newest earn per second (`BusyReplicas.of_the_newest`). Of all batches
     the one is sent with the most requests expected in time less `g` times its duration; a replica waits for more to
     arrive if that is worth the time it waits, too. Whom nobody takes is given up once hopeless, or in overload when
     twice as many wait as a batch takes.
 
     Source:
         Rewards less their average per unit of time: renewal reward, as in R. A. Howard, "Dynamic Programming and
-        Markov Processes", 1960, for semi-Markov processes; docs/adr/0016-newest-first.md.
+        Markov Processes", 1960, for semi-Markov processes; docs/adr/0018-newest-first.md.
     """
 
     def __init__(self) -> None:
         self.room = 0  # as it is told by the policy that asks
-        self._plan = FreshBatch(1, 0.0)
+        self._plan = BatchPlan(1, 0.0)
         self._hold: Wait | None = None
-        self._planned_for: tuple[int, int, int] | None = None
+        self._in_order = BatchPlan(1, 0.0)
+        self._planned_for: tuple[int, int, int, int] | None = None
 
     def decide(self, view: BatchingView, arrivals_per_s: float, cap: int) -> Send | Wait | None:
         """Which of the newest to send, or how long to wait for more; None if hardly anybody can be in time.
@@ -56,7 +58,11 @@ class NewestFirst:
         plan = self._planned(view, arrivals_per_s, cap)
         if plan.goodput_per_s <= 0.0:
             return None
-        self._set_room(view, plan, arrivals_per_s)
+        busy_replicas = arrivals_per_s * view.model.mean_by_size_s[plan.size] / plan.size
+        is_overload = busy_replicas >= _OVERLOAD * view.replicas
+        if is_overload and plan.size == cap and plan.goodput_per_s < (1.0 + _GAIN) * self._in_order.goodput_per_s:
+            return None
+        self._set_room(view, plan, arrivals_per_s, is_overload=is_overload)
         queue, model, now_s = view.queue, view.model, view.now_s
         times_s, ratios = model.mean_by_size_s, model.ratio_quantiles
         waiting = len(queue)
@@ -92,25 +98,20 @@ class NewestFirst:
             hopeless = bisect_left(queue, (queue[0][0], last_s), hopeless, waiting - size)
         return Send(size, hopeless, skip=waiting - hopeless - size)
 
-    def _planned(self, view: BatchingView, arrivals_per_s: float, cap: int) -> FreshBatch:
+    def _planned(self, view: BatchingView, arrivals_per_s: float, cap: int) -> BatchPlan:
         rate = round(_RATES_PER_OCTAVE * log2(arrivals_per_s))
-        planned_for = (view.model.version, rate, cap)
+        planned_for = (view.model.version, rate, cap, view.replicas)
         if planned_for != self._planned_for:
             self._planned_for = planned_for
             model = view.model
-            self._plan = best_fresh_batch(
-                model.mean_by_size_s,
-                model.ratio_quantiles,
-                view.latency_s,
-                2.0 ** (rate / _RATES_PER_OCTAVE),
-                cap,
-                self._plan.size,
-            )
+            busy = BusyReplicas(model.mean_by_size_s, model.ratio_quantiles, view.latency_s, cap)
+            self._plan = busy.of_the_newest(2.0 ** (rate / _RATES_PER_OCTAVE), self._plan.size)
+            self._in_order = busy.in_order(view.replicas, self._in_order.size)
         return self._plan
 
-    def _set_room(self, view: BatchingView, plan: FreshBatch, arrivals_per_s: float) -> None:
+    def _set_room(self, view: BatchingView, plan: BatchPlan, arrivals_per_s: float, *, is_overload: bool) -> None:
         self.room = ceil(_KEPT * plan.size)
-        if arrivals_per_s * view.model.mean_by_size_s[plan.size] < _OVERLOAD * view.replicas * plan.size:
+        if not is_overload:
             self.room = max(self.room, ceil(arrivals_per_s * view.latency_s))  # all that are not overdue
 
 

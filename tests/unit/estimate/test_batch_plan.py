@@ -7,7 +7,7 @@ from statistics import NormalDist
 
 import pytest
 
-from sojourn.estimate.fresh_batch import FreshBatch, best_fresh_batch
+from sojourn.estimate.batch_plan import BatchPlan, BusyReplicas
 
 LATENCY_S = 0.1
 
@@ -31,37 +31,47 @@ def goodput_per_s(size: int, mean_s: list[float], spread: tuple[float, ...], arr
     return in_time / mean_s[size]
 
 
+def busy(alpha_s: float, beta_s: float, sigma: float, cap: int = 64) -> BusyReplicas:
+    return BusyReplicas(times_s(alpha_s, beta_s), ratios(sigma), LATENCY_S, cap)
+
+
 @pytest.mark.parametrize("sigma", [0.0, 0.1, 0.3])
 @pytest.mark.parametrize(("alpha_s", "beta_s", "arrivals_per_s"), [(0.001, 0.02, 1200.0), (0.004, 0.008, 900.0)])
 def test_it_is_the_best_of_all_sizes_within_a_step(alpha_s, beta_s, arrivals_per_s, sigma):
     """Within two per cent of the most that any size brings, and what it says it brings is what it brings."""
-    mean_s, spread = times_s(alpha_s, beta_s), ratios(sigma)
+    replicas = busy(alpha_s, beta_s, sigma)
+    mean_s, spread = replicas.mean_by_size_s, replicas.ratios
     most = max(goodput_per_s(size, mean_s, spread, arrivals_per_s) for size in range(1, 65))
-    found = best_fresh_batch(mean_s, spread, LATENCY_S, arrivals_per_s, 64)
+    found = replicas.of_the_newest(arrivals_per_s)
     assert found.goodput_per_s == pytest.approx(goodput_per_s(found.size, mean_s, spread, arrivals_per_s), rel=0.005)
     assert found.goodput_per_s >= 0.98 * most
 
 
 def test_more_arrivals_and_regular_times_allow_larger_batches():
     """20 ms + 1 ms x b: 20 + b + b / 1.2 <= 100 allows 43 at 1,200 a second, 6,000 more, noise fewer, the cap no more."""
-    mean_s = times_s(0.001, 0.02)
-    regular = best_fresh_batch(mean_s, ratios(0.0), LATENCY_S, 1200.0, 64).size
+    regular = busy(0.001, 0.02, 0.0).of_the_newest(1200.0).size
     assert 38 <= regular <= 43
-    assert best_fresh_batch(mean_s, ratios(0.0), LATENCY_S, 6000.0, 64).size > regular
-    assert best_fresh_batch(mean_s, ratios(0.2), LATENCY_S, 1200.0, 64).size < regular
-    assert best_fresh_batch(mean_s, ratios(0.0), LATENCY_S, 1200.0, 20).size == 20
+    assert busy(0.001, 0.02, 0.0).of_the_newest(6000.0).size > regular
+    assert busy(0.001, 0.02, 0.2).of_the_newest(1200.0).size < regular
+    assert busy(0.001, 0.02, 0.0, cap=20).of_the_newest(1200.0).size == 20
+
+
+@pytest.mark.parametrize(("replicas", "largest"), [(1, 30), (4, 60)])
+def test_in_order_staggered_replicas_allow_what_the_stagger_leaves(replicas, largest):
+    """20 ms + 1 ms x b with b (1 + 1 / n) <= 100 ms: 30 alone, 60 with four, and all in them are in time."""
+    found = busy(0.001, 0.02, 0.0).in_order(replicas)
+    assert found.size == pytest.approx(largest, abs=0.06 * largest)
+    assert found.goodput_per_s == pytest.approx(largest / (0.02 + 0.001 * largest), rel=0.03)
 
 
 @pytest.mark.parametrize("near", [1, 7, 30, 64, 500])
 def test_where_it_looks_first_matters_little(near):
     """From any size the same goodput is found, within the step."""
-    mean_s, spread = times_s(0.001, 0.02), ratios(0.2)
-    from_one = best_fresh_batch(mean_s, spread, LATENCY_S, 1200.0, 64)
-    found = best_fresh_batch(mean_s, spread, LATENCY_S, 1200.0, 64, near)
-    assert found.goodput_per_s == pytest.approx(from_one.goodput_per_s, rel=0.02)
+    replicas = busy(0.001, 0.02, 0.2)
+    from_one = replicas.of_the_newest(1200.0)
+    assert replicas.of_the_newest(1200.0, near).goodput_per_s == pytest.approx(from_one.goodput_per_s, rel=0.02)
 
 
 def test_nobody_is_in_time_where_one_alone_takes_too_long():
     """A batch of one in 150 ms: nothing to gain."""
-    assert best_fresh_batch(times_s(0.0, 0.15), ratios(0.0), LATENCY_S, 100.0, 8).goodput_per_s == 0.0
-    assert best_fresh_batch([0.0, 0.0], ratios(0.0), LATENCY_S, 100.0, 1) == FreshBatch(1, 0.0)
+    assert busy(0.0, 0.15, 0.0).of_the_newest(100.0, near=20) == BatchPlan(1, 0.0)
