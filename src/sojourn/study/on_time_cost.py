@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
 from math import inf
@@ -9,10 +10,10 @@ from typing import NamedTuple
 
 from sojourn.study.work import LeastWork, least_costs_s
 
-_CELLS = 100  # of the objective; ages are rounded down to these
+_TICKS = 500  # in an objective; arrivals and ages are rounded down to these
 _GROUP = 1.01  # sizes within this factor are counted as one, with the time of the least and the members of the largest
 _ROUNDING_S = 1e-9
-_CELLS_MAX = 200_000  # of a run; longer ones keep to `least_costs_s`
+_STARTS_MAX = 200_000  # ticks with arrivals in a run; busier ones keep to `least_costs_s`
 
 
 def on_time_costs_s(
@@ -23,10 +24,11 @@ def on_time_costs_s(
     A batch of mean time l(b) that starts at s has a member that waited for w on time with chance F(S - w), F being how
     a batch of this size varies, whatever was known at s. Its time is charged to its members by these chances, so that
     every expected request on time in it pays l(b) / sum(F), which is least when its members are the b that arrived last
-    before s. A request pays at least the least of that over all starts from its arrival to its deadline.
+    before s, and s is when the newest of them arrived: an earlier start than any other with the same members. A request
+    pays at least the least of that over all starts from its arrival to its deadline.
     `least_costs_s` knows no chances: with noise every member that arrived within the objective counts whole there.
 
-    With noise it is rounded, always to the cheaper side: time to cells of a hundredth of the objective, large sizes to groups.
+    With noise it is rounded, always to the cheaper side: ages to five-hundredths of the objective, large sizes to groups.
 
     Args:
         arrivals_s: Instants, ascending [s].
@@ -36,44 +38,34 @@ def on_time_costs_s(
     least_s = least_costs_s(arrivals_s, work) if least_s is None else least_s
     if not arrivals_s or not work.by_size_s or not work.latency_s > 0.0:
         return least_s
-    if not work.is_noisy:
-        ahead_s = _least_ahead(_exact_s(arrivals_s, work), arrivals_s, work.latency_s + _ROUNDING_S)
-        return [max(costs_s) for costs_s in zip(ahead_s, least_s, strict=True)]
-    cell_s = work.latency_s / _CELLS
-    first_s = arrivals_s[0]
-    count = int((arrivals_s[-1] - first_s) / cell_s) + 1
-    if count > _CELLS_MAX:
-        return least_s
-    places = [min(int((at_s - first_s) / cell_s), count - 1) for at_s in arrivals_s]
-    arrived = [0] * count
-    for place in places:
-        arrived[place] += 1
-    ahead_s = _least_ahead(_cheapest_s(arrived, _groups(work, cell_s)), range(count), _CELLS + 1)
-    return [max(ahead_s[place], cost_s) for place, cost_s in zip(places, least_s, strict=True)]
+    reach_s = work.latency_s + _ROUNDING_S
+    if work.is_noisy:
+        tick_s = work.latency_s / _TICKS
+        ticks = [int((at_s - arrivals_s[0]) / tick_s) for at_s in arrivals_s]
+        if len(set(ticks)) > _STARTS_MAX:
+            return least_s
+        costs_s = _cheapest_s(ticks, _groups(work, tick_s))
+    else:
+        costs_s = _exact_s(arrivals_s, work)
+    return list(map(max, _least_ahead(costs_s, arrivals_s, reach_s), least_s))
 
 
 class _Group(NamedTuple):
-    """Sizes that are counted as one: members of the largest, time of the smallest, chances of it by age in cells."""
+    """Sizes that are counted as one: members of the largest, time of the smallest, chances of it by age in ticks."""
 
     members: int
     time_s: float
     chances: list[float]
 
-    def cost_s(self, recent: Sequence[int]) -> tuple[float, bool]:
-        """Time per expected request on time, given who arrived how many cells ago; whether all its members have arrived."""
-        left, expected = self.members, 0.0
-        for there, chance in zip(recent, self.chances, strict=False):
-            if there >= left:
-                return self.time_s / max(expected + left * chance, 1e-300), True
-            expected += there * chance
-            left -= there
-        return self.time_s / max(expected, 1e-300), False
+    def expected(self, ages: Sequence[int]) -> float:
+        """How many of its members are on time on the mean, given the ages of who arrived, the freshest first."""
+        return sum(map(self.chances.__getitem__, ages[: self.members]))
 
 
-def _groups(work: LeastWork, cell_s: float) -> list[_Group]:
-    groups, low, largest = [], 1, len(work.by_size_s)
-    # Who arrived in the cell of the start may have waited for nothing, and who did in the one before as well.
-    ages_s = [max(back - 1, 0) * cell_s for back in range(_CELLS + 2)]
+def _groups(work: LeastWork, tick_s: float) -> list[_Group]:
+    groups, low, largest = list[_Group](), 1, len(work.by_size_s)
+    # Who arrived so many ticks ago may have waited for almost one less.
+    ages_s = [max((age - 1) * tick_s - _ROUNDING_S, 0.0) for age in range(_TICKS + 2)]
     while low <= largest:
         high = min(max(int(low * _GROUP), low), largest)
         time_s = work.by_size_s[low - 1]
@@ -83,25 +75,30 @@ def _groups(work: LeastWork, cell_s: float) -> list[_Group]:
     return groups
 
 
-def _cheapest_s(arrived: Sequence[int], groups: Sequence[_Group]) -> list[float]:
-    """Least time per expected request on time of any batch that starts in a cell; infinite where nobody arrives."""
-    costs_s, best = [], groups[0]
-    for place, here in enumerate(arrived):
-        if not here:  # an earlier start with the same members is cheaper
-            costs_s.append(inf)
+def _cheapest_s(ticks: Sequence[int], groups: Sequence[_Group]) -> list[float]:
+    """Least time per expected request on time of any batch that starts in the tick of this arrival."""
+    costs_s, best = [inf] * len(ticks), groups[-1]
+    for place in range(len(ticks) - 1, -1, -1):
+        now = ticks[place]
+        if ticks[place + 1 : place + 2] == [now]:
+            costs_s[place] = costs_s[place + 1]  # an earlier start in this tick has no more members and none younger
             continue
-        recent = arrived[place - min(place, _CELLS + 1) : place + 1][::-1]
-        best_s, _ = best.cost_s(
-            recent
-        )  # most often still the best: then most others cannot be, even if all were on time
+        first = max(bisect_left(ticks, now - _TICKS - 1), place + 1 - groups[-1].members)
+        ages = [now - tick for tick in ticks[first : place + 1]][::-1]
+        best_s = best.time_s / max(best.expected(ages), 1e-300)  # most often the best again: then few others can be
+        members, expected, chance = 0, 0.0, 1.0
         for group in groups:
-            if group.time_s < best_s * group.members:
-                cost_s, is_full = group.cost_s(recent)
-                if cost_s < best_s:
-                    best_s, best = cost_s, group
-                if not is_full:
-                    break  # larger ones have nobody more
-        costs_s.append(best_s)
+            # A larger batch takes longer, so that its chances are lower at any age: it expects no more of the members
+            # of a smaller one than that does, and of every older one no more than that would of the next.
+            if group.time_s >= best_s * (expected + (group.members - members) * chance):
+                continue
+            members, expected = group.members, group.expected(ages)
+            if group.time_s < best_s * expected:
+                best_s, best = group.time_s / expected, group
+            if members >= len(ages):
+                break  # larger ones have nobody more
+            chance = group.chances[ages[members]]
+        costs_s[place] = best_s
     return costs_s
 
 
