@@ -1,4 +1,4 @@
-"""Near saturation and past it: the batch of the newest that is worth more than its time."""
+"""Past saturation: the batch of the newest that is worth more than its time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _SHORT = 1.0
 _WAITS = (0.1, 0.3)  # for so many more, in parts of the planned size
 _RATES_PER_OCTAVE = 4  # arrival rates that are told apart by a plan
 _OVERLOAD = 1.25  # times the capacity: past it nobody is served who waited for long
-_GAIN = 0.01  # over batches in order, below which overload is refused on arrival instead: of batches as large as can be
+_GAIN = 0.002  # over batches in order, without which it is better to refuse on arrival
+_CAPPED = 0.8  # of the largest batch
 _KEPT = 2.0  # times the planned size: how many stay queued then
 _REGULAR = 1.1  # largest over least service time with which a wait may be followed by another
 _ROUNDING_S = 1e-9
@@ -60,7 +61,8 @@ class NewestFirst:
             return None
         busy_replicas = arrivals_per_s * view.model.mean_by_size_s[plan.size] / plan.size
         is_overload = busy_replicas >= _OVERLOAD * view.replicas
-        if is_overload and plan.size == cap and plan.goodput_per_s < (1.0 + _GAIN) * self._in_order.goodput_per_s:
+        in_order = self._in_order
+        if in_order.size >= _CAPPED * cap and plan.goodput_per_s < (1.0 + _GAIN) * in_order.goodput_per_s:
             return None
         self._set_room(view, plan, arrivals_per_s, is_overload=is_overload)
         queue, model, now_s = view.queue, view.model, view.now_s

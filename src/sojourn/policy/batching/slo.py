@@ -12,7 +12,6 @@ from sojourn.policy.batching.late_lane import filler, idle_batch
 from sojourn.policy.batching.newest import NewestFirst
 from sojourn.policy.batching.port import BatchingView, QueueEntry, Send, Wait
 
-_NEAR = 0.85  # of the capacity: from here on the newest are served
 _GUARD_S = 0.0015  # p99 lateness of a timer on a busy event loop
 _LINGER_SHARE_MAX = 0.5  # of the objective's latency
 _FIXED_SHARE = 0.2  # of a batch's time that does not grow with it; above, one more than planned is still a gain
@@ -65,19 +64,19 @@ class _Hold(msgspec.Struct, frozen=True, gc=False):
 
 
 class SLOPolicy:
-    """Eager while replicas suffice; larger batches as load nears capacity, and there the newest (`NewestFirst`).
+    """Eager while replicas suffice, larger batches as load nears capacity, past it the newest (`NewestFirst`).
 
     The head of the queue bounds how large a batch stays on time (`fit`). The arrival rate of the last two
     objectives says how large batches must be for the replicas to keep up (`need`). While `fit >= need`
     the head sets the size. When not, heads are given up, one by one, only until the batch reaches
-    `need`: shrinking the batch instead to save the oldest collapses past saturation. So it is until little capacity is
-    left, and past that while several classes of priority are queued: they are served in order.
+    `need`: shrinking the batch instead to save the oldest collapses past saturation. So it is up to the capacity, and
+    past it where the newest gain nothing, or while several classes of priority are queued: they are served in order.
 
     A free replica waits for a larger batch only while that pays: an arrival more, `1 / lam` later, makes a
     batch of `q` more productive as long as `q < beta * lam`. Late requests join only while replicas keep up.
 
     Source:
-        ALGORITHMS 2 and 3; docs/adr/0015-batching-rule.md and 0016-newest-first.md.
+        ALGORITHMS 2 and 3; docs/adr/0015-batching-rule.md and 0018-newest-first.md.
     """
 
     heeds_deadlines = True
@@ -112,13 +111,12 @@ class SLOPolicy:
         look_back_s = min(max(_LOOK_BACK * latency_s, _LOOK_BACK_MIN_S), _LOOK_BACK_MAX_S)
         arrivals_per_s = view.arrivals.per_s(view.now_s, look_back_s)
         useful = largest_useful_batch(mean_s if replicas == 1 else p95_s, latency_s, replicas, cap)
-        load = arrivals_per_s * mean_s[useful] / (useful * replicas)
-        if load >= _NEAR and view.queue[0][0] == view.queue[-1][0]:
+        is_saturated = arrivals_per_s * mean_s[useful] >= useful * replicas
+        if is_saturated and view.queue[0][0] == view.queue[-1][0]:
             answer = self._newest.decide(view, arrivals_per_s, cap)
             if answer is not None:
                 self.room = self._newest.room
                 return answer
-        is_saturated = load >= 1.0
         times_s = model.middle_by_size_s
         if replicas > 1:
             if model.beta_s < _FIXED_SHARE * mean_s[useful]:
