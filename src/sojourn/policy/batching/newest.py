@@ -12,26 +12,24 @@ from sojourn.policy.batching.port import BatchingView, Send, Wait
 
 _EARNED = 0.9  # of what the best batches of the newest bring: batches get in each other's way
 _LARGEST = 1.25  # times the planned size: when more are fresh than on average
-_STEP = 1.25
-_SURES = (-1, -2)  # of the quantiles: with their times the oldest of a batch are in time
-_SHORT = 1.0
+_STEP = 1.25  # from one size looked at to the next
+_SURES = (-1, -2)  # places of the quantiles with whose times the oldest of a batch is sure to be in time
 _WAITS = (0.1, 0.3)  # for so many more, in parts of the planned size
+_REGULAR = 1.1  # largest over least service time with which one wait may follow another
 _RATES_PER_OCTAVE = 4  # arrival rates that are told apart by a plan
+_CAPPED, _GAIN = 0.8, 0.002  # in order are batches so near the largest, and the newest gain less than this
 _OVERLOAD = 1.25  # times the capacity: past it nobody is served who waited for long
-_GAIN = 0.002  # over batches in order, without which it is better to refuse on arrival
-_CAPPED = 0.8  # of the largest batch
 _KEPT = 2.0  # times the planned size: how many stay queued then
-_REGULAR = 1.1  # largest over least service time with which a wait may be followed by another
 _ROUNDING_S = 1e-9
 
 
 class NewestFirst:
     """Takes the newest, as many as are worth it, and leaves the others to the next free replica.
 
-    Time of a replica has a price, `g`: what batches of the newest earn per second (`BusyReplicas.of_the_newest`). Of all batches
-    the one is sent with the most requests expected in time less `g` times its duration; a replica waits for more to
-    arrive if that is worth the time it waits, too. Whom nobody takes is given up once hopeless, or in overload when
-    twice as many wait as a batch takes.
+    Time of a replica has a price, `g`: what batches of the newest earn per second. Of all batches the one is sent with
+    the most requests expected in time less `g` times its duration; one of several replicas waits for more to arrive if
+    that is worth the time it waits, too. Whom nobody takes is given up once hopeless, or in overload when twice as many
+    wait as a batch takes.
 
     Source:
         Rewards less their average per unit of time: renewal reward, as in R. A. Howard, "Dynamic Programming and
@@ -39,68 +37,51 @@ class NewestFirst:
     """
 
     def __init__(self) -> None:
-        self.room = 0  # as it is told by the policy that asks
-        self._plan = BatchPlan(1, 0.0)
-        self._hold: Wait | None = None
-        self._in_order = BatchPlan(1, 0.0)
+        self.room = 0  # how many stay queued, for the policy that asks
+        self._plan = self._in_order = BatchPlan(1, 0.0)
         self._planned_for: tuple[int, int, int, int] | None = None
+        self._hold: Wait | None = None
 
     def decide(self, view: BatchingView, arrivals_per_s: float, cap: int) -> Send | Wait | None:
-        """Which of the newest to send, or how long to wait for more; None if hardly anybody can be in time.
+        """Which of the newest to send, or how long to wait for more; None if there is no gain in them.
 
         Args:
             view: With requests of one class queued, and known service times.
             arrivals_per_s: Arrival rate of just now, > 0 [1/s].
             cap: Largest batch, >= 1.
         """
-        hold = self._hold
-        if hold is not None and view.now_s < hold.until_s and len(view.queue) < hold.until_size:
-            return Wait(hold.until_s, 0, hold.until_size)
-        plan = self._planned(view, arrivals_per_s, cap)
-        if plan.goodput_per_s <= 0.0:
-            return None
-        busy_replicas = arrivals_per_s * view.model.mean_by_size_s[plan.size] / plan.size
-        is_overload = busy_replicas >= _OVERLOAD * view.replicas
-        in_order = self._in_order
-        if in_order.size >= _CAPPED * cap and plan.goodput_per_s < (1.0 + _GAIN) * in_order.goodput_per_s:
-            return None
-        self._set_room(view, plan, arrivals_per_s, is_overload=is_overload)
-        queue, model, now_s = view.queue, view.model, view.now_s
-        times_s, ratios = model.mean_by_size_s, model.ratio_quantiles
+        hold, queue, now_s = self._hold, view.queue, view.now_s
         waiting = len(queue)
+        if hold is not None and now_s < hold.until_s and waiting < hold.until_size:
+            return Wait(hold.until_s, 0, hold.until_size)
+        self._replan(view, arrivals_per_s, cap)
+        plan = self._plan
+        if not self._gains(cap):
+            return None
+        times_s, ratios = view.model.mean_by_size_s, view.model.ratio_quantiles
+        self.room = ceil(_KEPT * plan.size)
+        if arrivals_per_s * times_s[plan.size] < _OVERLOAD * view.replicas * plan.size:
+            self.room = max(self.room, ceil(arrivals_per_s * view.latency_s))  # all that are not overdue
         hopeless = bisect_left(queue, (queue[0][0], now_s + ratios[0] * times_s[1]))
         if hopeless == waiting:
             return Wait(inf, hopeless)
-        price_per_s = _EARNED * plan.goodput_per_s
-        market = _Market(times_s, ratios, price_per_s, _SURES if view.replicas == 1 else _SURES[:1])
+        is_alone = view.replicas == 1
+        market = _Market(times_s, ratios, _EARNED * plan.goodput_per_s, _SURES if is_alone else _SURES[:1])
         largest = min(int(_LARGEST * plan.size) + 1, cap)
         dues_s = [entry[1] for entry in queue[max(hopeless, waiting - largest) :]]
-        start_s = now_s - _ROUNDING_S
-        worth, size = market.best(dues_s, start_s, len(dues_s), -inf)
-        more = 0
-        most = (1.0 - _EARNED) * plan.goodput_per_s * times_s[plan.size]  # what a batch as planned is worth
-        may_wait = self._hold is None or ratios[-1] <= _REGULAR * ratios[0]
-        for part in _WAITS if may_wait and view.replicas > 1 else ():
-            fresh = ceil(part * plan.size)
-            wait_s = fresh / arrivals_per_s
-            if most - price_per_s * wait_s <= worth:
-                break
-            then_s = dues_s + [now_s + view.latency_s + place / arrivals_per_s for place in range(1, fresh + 1)]
-            worth_then, size_then = market.best(
-                then_s, start_s + wait_s, min(largest, len(then_s)), worth + price_per_s * wait_s
-            )
-            if size_then:
-                worth, more = worth_then - price_per_s * wait_s, fresh
-        if more:
-            self._hold = Wait(now_s + more / arrivals_per_s, hopeless, waiting - hopeless + more)
-            return self._hold
-        self._hold = None
-        if view.replicas == 1:  # nobody comes back to the others before this batch has ended
+        worth, size = market.best(dues_s, now_s - _ROUNDING_S, len(dues_s), -inf)
+        if is_alone:  # nobody comes back to the others before this batch has ended
             last_s = now_s + ratios[0] * (times_s[size] + times_s[1])
             hopeless = bisect_left(queue, (queue[0][0], last_s), hopeless, waiting - size)
+        elif hold is None or ratios[-1] <= _REGULAR * ratios[0]:
+            more = self._worth_waiting_for(view, market, dues_s, arrivals_per_s, largest, worth)
+            if more:
+                self._hold = Wait(now_s + more / arrivals_per_s, hopeless, waiting - hopeless + more)
+                return self._hold
+        self._hold = None
         return Send(size, hopeless, skip=waiting - hopeless - size)
 
-    def _planned(self, view: BatchingView, arrivals_per_s: float, cap: int) -> BatchPlan:
+    def _replan(self, view: BatchingView, arrivals_per_s: float, cap: int) -> None:
         rate = round(_RATES_PER_OCTAVE * log2(arrivals_per_s))
         planned_for = (view.model.version, rate, cap, view.replicas)
         if planned_for != self._planned_for:
@@ -109,12 +90,36 @@ class NewestFirst:
             busy = BusyReplicas(model.mean_by_size_s, model.ratio_quantiles, view.latency_s, cap)
             self._plan = busy.of_the_newest(2.0 ** (rate / _RATES_PER_OCTAVE), self._plan.size)
             self._in_order = busy.in_order(view.replicas, self._in_order.size)
-        return self._plan
 
-    def _set_room(self, view: BatchingView, plan: BatchPlan, arrivals_per_s: float, *, is_overload: bool) -> None:
-        self.room = ceil(_KEPT * plan.size)
-        if not is_overload:
-            self.room = max(self.room, ceil(arrivals_per_s * view.latency_s))  # all that are not overdue
+    def _gains(self, cap: int) -> bool:
+        """Whether anybody can be in time, and batches that are as large as allowed are not served as well in order."""
+        plan, in_order = self._plan, self._in_order
+        is_capped = in_order.size >= _CAPPED * cap
+        return plan.goodput_per_s > (in_order.goodput_per_s * (1.0 + _GAIN) if is_capped else 0.0)
+
+    def _worth_waiting_for(
+        self,
+        view: BatchingView,
+        market: _Market,
+        dues_s: list[float],
+        arrivals_per_s: float,
+        largest: int,
+        worth: float,
+    ) -> int:
+        """How many more to wait for, if that is worth more than the best batch of now; else 0."""
+        plan, price_per_s, now_s, more = self._plan, market.price_per_s, view.now_s, 0
+        planned = (plan.goodput_per_s - price_per_s) * market.times_s[plan.size]
+        for part in _WAITS:
+            fresh = ceil(part * plan.size)
+            wait_s = fresh / arrivals_per_s
+            if planned - price_per_s * wait_s <= worth:
+                break  # not even a batch as planned would be
+            then_s = dues_s + [now_s + view.latency_s + place / arrivals_per_s for place in range(1, fresh + 1)]
+            start_s, above = now_s + wait_s - _ROUNDING_S, worth + price_per_s * wait_s
+            worth_then, size = market.best(then_s, start_s, min(largest, len(then_s)), above)
+            if size:
+                worth, more = worth_then - price_per_s * wait_s, fresh
+        return more
 
 
 class _Market(msgspec.Struct, frozen=True, gc=False):
