@@ -29,6 +29,7 @@ class Desk:
         latency_s: The objective.
         bounds: Of the queue.
         overload: What becomes of those who would be late.
+        room: How many the batching policy lets stay queued while it serves the newest; 0: it does not.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Desk:
         latency_s: float = 0.1,
         bounds: QueueBounds | None = None,
         overload: str = "late",
+        room: int = 0,
     ) -> None:
         self.latency_s = latency_s
         self.backlog = Backlog(heeds_deadlines=True)
@@ -53,13 +55,15 @@ class Desk:
             running = Batch(replica_id, replica_id, [self.request()], since_s, inf, inf, 1)
             self.leases.begin(self.leases.by_id[replica_id], running)
         settings = FunctionSettings(name="f", slo=SLO(latency_s), max_batch_size=1, timeout_s=1.0, overload=overload)
-        parts = (self.backlog, self.leases, self.model, self.rate, NonePolicy())
+        policy = NonePolicy()
+        policy.room = room
+        parts = (self.backlog, self.leases, self.model, self.rate, policy)
         self.admission = Admission(settings, bounds or QueueBounds(), *parts)
 
-    def request(self, body_bytes: int = 10, client_s: float = inf) -> Request:
+    def request(self, body_bytes: int = 10, client_s: float = inf, priority: int = 1) -> Request:
         number = len(self.backlog.requests) + 1
         deadline_s, give_up_s = min(self.latency_s, client_s), min(1.0, client_s)
-        return Request(number, NOW_S, NOW_S + deadline_s, NOW_S + give_up_s, NOW_S + 60.0, 1, body_bytes)
+        return Request(number, NOW_S, NOW_S + deadline_s, NOW_S + give_up_s, NOW_S + 60.0, priority, body_bytes)
 
     def queue(self, count: int, *, late: bool = False) -> None:
         for _ in range(count):
@@ -132,3 +136,15 @@ def test_shedding_forgives_a_twentieth_of_the_objective(since_s: float, verdict:
     desk = Desk(since_s=NOW_S - since_s, overload="shed")
     desk.queue(9)
     assert desk.verdict() is verdict
+
+
+def test_while_the_newest_are_served_all_of_their_class_are_let_in_and_nobody_pushes_out_another_class():
+    """A hundred queued, ten are in time: one more of their class is let in, with room for three; others are judged."""
+    desk = Desk(room=3)
+    desk.queue(100)
+    assert desk.verdict() is None
+    assert desk.admission.room == 3
+    assert desk.verdict(priority=2) is Fault.OVERLOADED
+    assert desk.admission.room == QueueBounds().requests
+    assert desk.verdict(priority=0) is None
+    assert desk.admission.room == QueueBounds().requests

@@ -63,20 +63,20 @@ def worth(seen: BatchingView, size: int, rate_per_s: float) -> float:
     return in_time - 0.9 * plan.goodput_per_s * time_s
 
 
-@pytest.mark.parametrize("sigma", [0.0, 0.2])
-def test_no_other_size_is_worth_much_more(sigma):
-    """Over 200 random queues: what is sent is worth as much as the best of all sizes, within 0.6 requests on average."""
+@pytest.mark.parametrize(("sigma", "replicas", "most"), [(0.0, 1, 0.01), (0.2, 1, 0.1), (0.2, 2, 0.3)])
+def test_no_other_size_is_worth_much_more(sigma, replicas, most):
+    """Over 200 random queues: what is sent is worth as much as the best of all sizes, within a part of a request on average."""
     rng, lost = Random(2), []
     for _ in range(200):
         ages_s = [rng.uniform(0.0, 0.09) for _ in range(rng.randint(1, 100))]
-        seen = view(ages_s, sigma=sigma)
+        seen = view(ages_s, sigma=sigma, replicas=replicas)
         answer = NewestFirst().decide(seen, RATE_PER_S, CAP)
         if not isinstance(answer, Send):
             continue
         sizes = range(1, min(len(seen.queue) - answer.sacrifice, 55) + 1)
         lost.append(max(worth(seen, size, RATE_PER_S) for size in sizes) - worth(seen, answer.size, RATE_PER_S))
-    assert len(lost) > 150
-    assert sum(lost) / len(lost) < 0.6
+    assert len(lost) > 100
+    assert sum(lost) / len(lost) < most
 
 
 def test_the_newest_go_and_others_stay_for_the_other_replica():
@@ -126,21 +126,17 @@ def test_one_replica_alone_never_waits():
 
 
 @pytest.mark.parametrize(
-    ("rate_per_s", "room"),
+    ("rate_per_s", "least", "most"),
     [
-        (1200.0, "batches"),  # twice the capacity
-        (650.0, "objective"),  # hardly more than it
+        (6000.0, 80, 130),  # twice the capacity: two batches
+        (3050.0, 300, 310),  # hardly more than it: all who came within the objective
     ],
 )
-def test_how_many_stay_queued(rate_per_s, room):
-    """In overload twice a batch; near the capacity all who came within the objective."""
+def test_how_many_stay_queued(rate_per_s, least, most):
+    """In overload twice a batch, else nobody gives way who is not overdue."""
     policy = NewestFirst()
-    answer = policy.decide(view(regular(90)), rate_per_s, CAP)
-    assert isinstance(answer, Send)
-    if room == "batches":
-        assert 60 <= policy.room <= 90
-    else:
-        assert policy.room == pytest.approx(rate_per_s * LATENCY_S, abs=10)
+    assert policy.decide(view(regular(90), replicas=4), rate_per_s, CAP) is not None
+    assert least <= policy.room <= most
 
 
 def test_it_leaves_overload_to_the_order_of_arrival_where_newer_ones_gain_nothing():
