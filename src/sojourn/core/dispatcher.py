@@ -39,7 +39,7 @@ from sojourn.domain.function import FunctionSettings
 from sojourn.domain.request import Fault, Place, Request
 from sojourn.estimate.rate import EventRate
 from sojourn.estimate.service_time import ServiceTimeModel
-from sojourn.policy.batching.port import BatchingPolicy, BatchingView, QueueEntry, Send
+from sojourn.policy.batching.port import BatchingPolicy, BatchingView, Send
 
 _RATE_KEPT_S = 2.0
 _RATE_CELLS = 80  # fine enough for windows of a tenth of a second
@@ -275,15 +275,7 @@ class Dispatcher:
         entries = self._backlog.on_time.take(count)
         self._backlog.set_aside(entries)
         if not self._admission.late_lane_drains(now_s):
-            self._refuse_late(entries if self._backlog.on_time.entries else entries[:-1], now_s, actions)
-
-    def _refuse_late(self, entries: list[QueueEntry], now_s: float, actions: list[DispatcherAction]) -> None:
-        """Tell those set aside that nobody will come to them; who waited for a start stays."""
-        for entry in entries:
-            request = self._backlog.requests[entry[3]]
-            if not request.is_cold:
-                self._backlog.withdraw(request)
-                self.ledger.end(request, Fault.OVERLOADED, now_s, actions)
+            self.ledger.turn_away(entries if self._backlog.on_time.entries else entries[:-1], now_s, actions)
 
     def _send(self, members: list[Request], now_s: float, actions: list[DispatcherAction]) -> None:
         size = len(members)
@@ -313,7 +305,7 @@ class Dispatcher:
         overdue, given_up = self._backlog.take_overdue(now_s)
         self._backlog.set_aside(overdue)
         if overdue and self._policy.room and not self._admission.late_lane_drains(now_s):
-            self._refuse_late(overdue, now_s, actions)
+            self.ledger.turn_away(overdue, now_s, actions)
         for request in given_up:
             self.ledger.end(request, Fault.TIMEOUT, now_s, actions)
         for lease in list(self._leases.by_id.values()):

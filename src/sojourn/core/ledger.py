@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 
 from sojourn.core.backlog import Backlog
@@ -11,6 +12,7 @@ from sojourn.domain.action import CancelBatch, DispatcherAction, Finish
 from sojourn.domain.request import BLAME_OF_FAULT, OUTCOME_OF_FAULT, Blame, Fault, Outcome, Place, Request
 from sojourn.estimate.capacity import drain_time_s
 from sojourn.estimate.service_time import ServiceTimeModel
+from sojourn.policy.batching.port import QueueEntry
 
 
 class Ledger:
@@ -51,6 +53,14 @@ class Ledger:
         cold_wait_s = self._cold_clock.reading_s(now_s) - request.cold_clock_s
         loss_wait_s = self._cold_clock.loss_reading_s(now_s) - request.loss_clock_s
         self._finish(request, fault, now_s, actions, -1, now_s - request.arrival_at_s, cold_wait_s, loss_wait_s)
+
+    def turn_away(self, late: Sequence[QueueEntry], now_s: float, actions: list[DispatcherAction]) -> None:
+        """End those in the late lane to whom nobody will come; who waits for a start stays."""
+        for entry in late:
+            request = self._backlog.requests[entry[3]]
+            if not request.is_cold:
+                self._backlog.withdraw(request)
+                self.end(request, Fault.OVERLOADED, now_s, actions)
 
     def end_in_batch(
         self,
