@@ -268,14 +268,16 @@ class Dispatcher:
     def _give_up(self, count: int, now_s: float, actions: list[DispatcherAction]) -> None:
         """Heads that cannot be on time: into the late lane, or away with them if it does not drain.
 
-        If nobody else is left for the free replica, one stays: an idle replica refuses no work, and times
-        believed to be hopeless can only be found to be better by a batch. Who waited for a start stays, too:
-        the first replica to be ready says little of what will be there in a moment.
+        If nobody else is left for the free replica, one stays: an idle replica refuses no work, and times believed to be
+        hopeless can only be found to be better by a batch. Not so where the newest are served: who comes next will be in
+        time, unless the replica is busy. Who waited for a start stays: the first to be ready says little of what will be.
         """
         entries = self._backlog.on_time.take(count)
         self._backlog.set_aside(entries)
         if not self._admission.late_lane_drains(now_s):
-            self.ledger.turn_away(entries if self._backlog.on_time.entries else entries[:-1], now_s, actions)
+            are_too_old = self._policy.room and entries[-1][2] < now_s
+            is_one_kept = not self._backlog.on_time.entries and not are_too_old
+            self.ledger.turn_away(entries[:-1] if is_one_kept else entries, now_s, actions)
 
     def _send(self, members: list[Request], now_s: float, actions: list[DispatcherAction]) -> None:
         size = len(members)

@@ -104,3 +104,40 @@ def test_nobody_gives_way_to_another_class():
     """With two classes of priority places are given in order, as the lower class must not push out the higher."""
     mixed = Overloaded(SLOPolicy(), priority_of=lambda number: number % 2)
     assert max(mixed.refused.values()) == pytest.approx(0.0)
+
+
+def slow_items(policy: BatchingPolicy) -> Dispatcher:
+    """A function of which one item takes most of the objective, known to."""
+    model = ServiceTimeModel(8)
+    for index in range(40):
+        model.observe(index % 2 + 1, 0.070 * (index % 2 + 1) + 0.010, index * 0.1)
+    settings = FunctionSettings(name="f", slo=SLO(0.1), max_batch_size=8, min_replicas=1, max_replicas=1)
+    return Dispatcher(settings, policy, model=model)
+
+
+def test_a_replica_stays_free_for_the_next_rather_than_serve_the_hopeless():
+    """Items of four fifths of the objective, thrice as many as can be served: who is too old for it takes no replica."""
+    newest, in_order = (
+        Simulation(slow_items(policy), Controller(Random(1)), ModelledService(0.070, 0.010), Random(1)).run(
+            poisson(37.5, 100.0, Random(2)), transient_s=3.0
+        )
+        for policy in (SLOPolicy(), NeedPolicy())
+    )
+    assert newest.within_slo > 0.97 * in_order.within_slo
+
+
+def test_an_idle_replica_tries_one_who_is_believed_hopeless():
+    """Clients with too short a deadline are not all refused: otherwise nobody would learn that items became quicker."""
+    dispatcher = slow_items(SLOPolicy())
+    dispatcher.step(ReplicaLeased(1, 1), 10.0)
+    running = set()
+    for number in range(200):
+        now_s = 10.0 + number * 0.02
+        events = [BatchCompleted(1, batch_id) for batch_id in running if number % 10 == 5]
+        events.append(RequestArrived(request_id=number, body_bytes=1, client_timeout_s=0.05))
+        for event in events:
+            actions = dispatcher.step(event, now_s)
+            running = running if isinstance(event, RequestArrived) else set()
+            running |= {action.batch_id for action in actions if isinstance(action, DispatchBatch)}
+            dispatcher.check(now_s)
+    assert dispatcher.model.samples > 50
