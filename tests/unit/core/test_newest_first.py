@@ -17,6 +17,7 @@ from sojourn.estimate.service_time import ServiceTimeModel
 from sojourn.policy.batching.need import NeedPolicy
 from sojourn.policy.batching.port import BatchingPolicy
 from sojourn.policy.batching.slo import SLOPolicy
+from sojourn.sim.arrival import Arrival
 from sojourn.sim.driver import Simulation
 from sojourn.sim.replica import ModelledService
 from sojourn.workload.arrivals import poisson
@@ -141,3 +142,16 @@ def test_an_idle_replica_tries_one_who_is_believed_hopeless():
             running |= {action.batch_id for action in actions if isinstance(action, DispatchBatch)}
             dispatcher.check(now_s)
     assert dispatcher.model.samples > 50
+
+
+def test_two_classes_are_served_in_order_all_the_time():
+    """One of ten requests of a higher class: nothing is lost by changing between the newest and order with each of them."""
+    settings = FunctionSettings(name="f", slo=SLO(0.1), max_batch_size=64, min_replicas=4, max_replicas=4)
+    served = []
+    for policy in (SLOPolicy(), NeedPolicy()):
+        chance = Random(2)
+        arrivals = [Arrival(at_s, priority=chance.random() >= 0.1) for at_s in poisson(4000.0, 8.0, chance)]
+        service = ModelledService(ALPHA_S, BETA_S, sigma=0.1)
+        simulation = Simulation(Dispatcher(settings, policy), Controller(Random(1)), service, Random(1))
+        served.append(simulation.run(arrivals, transient_s=3.0).within_slo)
+    assert served[0] > served[1]

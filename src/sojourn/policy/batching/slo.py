@@ -19,6 +19,7 @@ _SPREAD = 0.4  # p95 over mean, less 1, of service times with which replicas dri
 _PATIENCE_MAX = 2.5  # times the batch size at which waiting just pays, when service times are regular
 _LOOK_BACK = 2.0  # objectives' latencies: what arrived before is over, what will be decided lies as far ahead
 _LOOK_BACK_MIN_S, _LOOK_BACK_MAX_S = 0.1, 1.0
+_ONE_CLASS_S = 1.0  # since two classes were queued: sooner admission and policy would change their minds all the time
 
 
 class _Hold(msgspec.Struct, frozen=True, gc=False):
@@ -70,7 +71,7 @@ class SLOPolicy:
     objectives says how large batches must be for the replicas to keep up (`need`). While `fit >= need`
     the head sets the size. When not, heads are given up, one by one, only until the batch reaches
     `need`: shrinking the batch instead to save the oldest collapses past saturation. So it is up to the capacity, and
-    past it where the newest gain nothing, or while several classes of priority are queued: they are served in order.
+    past it where the newest gain nothing, or while several classes of priority come: they are served in order.
 
     A free replica waits for a larger batch only while that pays: an arrival more, `1 / lam` later, makes a
     batch of `q` more productive as long as `q < beta * lam`. Late requests join only while replicas keep up.
@@ -85,6 +86,7 @@ class SLOPolicy:
         self.room = 0
         self._hold: _Hold | None = None
         self._newest = NewestFirst()
+        self._mixed_until_s = -inf
 
     def decide(self, view: BatchingView) -> Send | Wait:
         """Send an on-time batch of the needed size, wait for more, or turn to the late lane."""
@@ -112,11 +114,9 @@ class SLOPolicy:
         arrivals_per_s = view.arrivals.per_s(view.now_s, look_back_s)
         useful = largest_useful_batch(mean_s if replicas == 1 else p95_s, latency_s, replicas, cap)
         is_saturated = arrivals_per_s * mean_s[useful] >= useful * replicas
-        if is_saturated and view.queue[0][0] == view.queue[-1][0]:
-            answer = self._newest.decide(view, arrivals_per_s, cap)
-            if answer is not None:
-                self.room = self._newest.room
-                return answer
+        answer = self._of_the_newest(view, arrivals_per_s, cap) if is_saturated else None
+        if answer is not None:
+            return answer
         times_s = model.middle_by_size_s
         if replicas > 1:
             if model.beta_s < _FIXED_SHARE * mean_s[useful]:
@@ -139,6 +139,17 @@ class SLOPolicy:
                     self._hold = hold
                     return wait
         return Send(fit, first, 0 if is_saturated else filler(view, fit, head[1], useful))
+
+    def _of_the_newest(self, view: BatchingView, arrivals_per_s: float, cap: int) -> Send | Wait | None:
+        """What is best for the newest; None if there is no gain in them, or if several classes of priority come."""
+        if view.queue[0][0] != view.queue[-1][0]:
+            self._mixed_until_s = view.now_s + _ONE_CLASS_S
+        if view.now_s < self._mixed_until_s:
+            return None
+        answer = self._newest.decide(view, arrivals_per_s, cap)
+        if answer is not None:
+            self.room = self._newest.room
+        return answer
 
 
 def first_worth_saving(view: BatchingView, times_s: list[float], need: int, cap: int) -> tuple[int, int]:
