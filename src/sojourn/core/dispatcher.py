@@ -299,11 +299,7 @@ class Dispatcher:
     # Time.
 
     def _end_overdue(self, now_s: float, actions: list[DispatcherAction]) -> None:
-        """Move what passed its deadline to the late lane; end what passed its give-up time.
-
-        Where the newest are served, others pass their deadlines as a matter of course: if the lane does not drain, they
-        are told at once.
-        """
+        """Move what passed its deadline to the late lane, where the newest are served if it drains; end who gives up."""
         overdue, given_up = self._backlog.take_overdue(now_s)
         self._backlog.set_aside(overdue)
         if overdue and self._policy.room and not self._admission.late_lane_drains(now_s):
