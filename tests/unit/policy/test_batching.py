@@ -307,6 +307,19 @@ def test_the_first_head_worth_saving_is_the_one_a_plain_search_finds(slacks_s, n
     assert fit == 0 or 10.0 + times_s[fit] <= entries[first][1]
 
 
+@pytest.mark.parametrize(
+    ("need", "fresh", "size"),
+    [(20, 25, 30), (3, 25, 3), (20, 0, 3)],
+    ids=["serves more", "is not needed", "is of the late"],
+)
+def test_a_few_of_a_higher_class_take_no_replica_to_themselves_where_capacity_is_short(need, fresh, size):
+    """Three of the higher class may wait 50 ms: 30 are served with them, though five or all of the lower one are late."""
+    seen = view([10.1])
+    slacks_s = [(0, 0.0501)] * 3 + [(1, 0.03)] * (30 - fresh) + [(1, 0.09)] * fresh
+    seen.queue = [(priority, 10.0 + slack_s, 9.0, i) for i, (priority, slack_s) in enumerate(slacks_s)]
+    assert first_worth_saving(seen, seen.model.mean_by_size_s, need, 32) == (0, size)
+
+
 def test_with_several_replicas_a_batch_is_no_longer_than_their_stagger_allows():
     """7.5 ms + 4 ms x b: the heads' 100 ms would allow 23, but four staggered replicas hold them with 80 ms only: 18."""
     model = learnt(alpha_s=0.004, beta_s=0.0075)

@@ -177,6 +177,18 @@ def first_worth_saving(view: BatchingView, times_s: list[float], need: int, cap:
         if first < class_ends:
             fit = largest_batch_within(times_s, queue[first][1] - now_s, min(waiting - first, cap))
             if first + fit > class_ends and now_s + times_s[fit] > queue[class_ends][1]:
-                fit = class_ends - first  # the next class would be late in so large a batch
+                alone = class_ends - first
+                if alone >= need or not _serves_more(view, times_s, fit, class_ends, alone):
+                    fit = alone  # the next class would be late in so large a batch
             return first, fit
     return waiting, 0
+
+
+def _serves_more(view: BatchingView, times_s: list[float], fit: int, class_ends: int, alone: int) -> bool:
+    """Whether a batch of `fit` that reaches into the next class serves more in time per second than the `alone` do.
+
+    Without it a few of a higher class would take a replica to themselves again and again, and the lower one starve.
+    """
+    queue, ends_s = view.queue, view.now_s + times_s[fit]
+    late = bisect_left(queue, (queue[class_ends][0], ends_s), class_ends, class_ends + fit - alone) - class_ends
+    return (fit - late) * times_s[alone] > alone * times_s[fit]
