@@ -88,7 +88,7 @@ def _shed_the_late(monkeypatch):
 
 def _weigh_nothing(monkeypatch):
     """Batches of any number of bytes are sent."""
-    monkeypatch.setattr(Backlog, "_fitting", lambda _self, _queue, size, _most: size)
+    monkeypatch.setattr(Backlog, "_fitting", lambda _self, _queue, size, _most, _skip=0: size)
 
 
 def _keep_the_revoked(monkeypatch):
