@@ -139,6 +139,13 @@ def test_how_many_stay_queued(rate_per_s, least, most):
     assert least <= policy.room <= most
 
 
+def test_nobody_gives_way_who_could_be_served_in_time_after_others():
+    """Eight replicas take 48 in 68 ms each: in the 32 ms that are left of the objective some 180 more."""
+    policy = NewestFirst()
+    assert policy.decide(view(regular(90), replicas=8), 12_000.0, CAP) is not None
+    assert 130 <= policy.room <= 280
+
+
 def test_it_leaves_overload_to_the_order_of_arrival_where_newer_ones_gain_nothing():
     """With batches of at most 16 all in the order of arrival are in time: better to refuse at once."""
     assert NewestFirst().decide(view(regular(90)), RATE_PER_S, 16) is None

@@ -19,7 +19,8 @@ _REGULAR = 1.1  # largest over least service time with which one wait may follow
 _RATES_PER_OCTAVE = 4  # arrival rates that are told apart by a plan
 _CAPPED, _GAIN = 0.8, 0.002  # in order are batches so near the largest, and the newest gain less than this
 _OVERLOAD = 1.25  # times the capacity: past it nobody is served who waited for long
-_KEPT = 2.0  # times the planned size: how many stay queued then
+_KEPT = 2.0  # times the planned size: how many stay queued at least
+_OUTDATED = 0.85  # median of measured over believed times: less, and the times are of a slow spell that is over
 _ROUNDING_S = 1e-9
 
 
@@ -28,8 +29,8 @@ class NewestFirst:
 
     Time of a replica has a price, `g`: what batches of the newest earn per second. Of all batches the one is sent with
     the most requests expected in time less `g` times its duration; one of several replicas waits for more to arrive if
-    that is worth the time it waits, too. Whom nobody takes is given up once hopeless, or in overload when twice as many
-    wait as a batch takes.
+    that is worth the time it waits, too. Whom nobody takes is given up once hopeless, or in overload when more wait than
+    could be served in time, and than twice a batch.
 
     Source:
         Rewards less their average per unit of time: renewal reward, as in R. A. Howard, "Dynamic Programming and
@@ -59,8 +60,11 @@ class NewestFirst:
         if not self._gains(cap):
             return None
         times_s, ratios = view.model.mean_by_size_s, view.model.ratio_quantiles
-        self.room = ceil(_KEPT * plan.size)
-        if arrivals_per_s * times_s[plan.size] < _OVERLOAD * view.replicas * plan.size:
+        at_once, time_s = view.replicas * plan.size, times_s[plan.size]
+        self.room = ceil(
+            max(_KEPT * plan.size, at_once * (view.latency_s / time_s - 1.0))
+        )  # so many are served in time
+        if arrivals_per_s * time_s < _OVERLOAD * at_once:
             self.room = max(self.room, ceil(arrivals_per_s * view.latency_s))  # all that are not overdue
         hopeless = bisect_left(queue, (queue[0][0], now_s + ratios[0] * times_s[1]))
         if hopeless == waiting:
@@ -70,6 +74,8 @@ class NewestFirst:
         largest = min(int(_LARGEST * plan.size) + 1, cap)
         dues_s = [entry[1] for entry in queue[max(hopeless, waiting - largest) :]]
         worth, size = market.best(dues_s, now_s - _ROUNDING_S, len(dues_s), -inf)
+        if ratios[len(ratios) // 2] < _OUTDATED:
+            size = len(dues_s)  # nothing else would tell how much faster larger batches are than believed
         if is_alone:  # nobody comes back to the others before this batch has ended
             last_s = now_s + ratios[0] * (times_s[size] + times_s[1])
             hopeless = bisect_left(queue, (queue[0][0], last_s), hopeless, waiting - size)
