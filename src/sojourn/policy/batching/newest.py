@@ -61,9 +61,8 @@ class NewestFirst:
             return None
         times_s, ratios = view.model.mean_by_size_s, view.model.ratio_quantiles
         at_once, time_s = view.replicas * plan.size, times_s[plan.size]
-        self.room = ceil(
-            max(_KEPT * plan.size, at_once * (view.latency_s / time_s - 1.0))
-        )  # so many are served in time
+        served_in_time = at_once * (view.latency_s / time_s - 1.0)
+        self.room = ceil(max(_KEPT * plan.size, served_in_time))
         if arrivals_per_s * time_s < _OVERLOAD * at_once:
             self.room = max(self.room, ceil(arrivals_per_s * view.latency_s))  # all that are not overdue
         hopeless = bisect_left(queue, (queue[0][0], now_s + ratios[0] * times_s[1]))
