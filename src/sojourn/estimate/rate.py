@@ -11,11 +11,13 @@ class EventRate:
         cells: Cells it is cut into, >= 1; windows slide by one cell at a time.
     """
 
-    __slots__ = ("_cell", "_cell_s", "_counts", "_first_at_s")
+    __slots__ = ("_cell", "_cell_s", "_cells", "_counted", "_counted_before", "_first_at_s")
 
     def __init__(self, longest_s: float = 1.0, cells: int = 10) -> None:
         self._cell_s = longest_s / cells
-        self._counts = [0] * cells
+        self._cells = cells
+        self._counted = 0
+        self._counted_before = [0] * cells  # by the time each of the last cells was opened
         self._cell = -1  # so that the first event opens a cell
         self._first_at_s: float | None = None
 
@@ -26,12 +28,12 @@ class EventRate:
             self._advance(cell)
             if self._first_at_s is None:
                 self._first_at_s = now_s
-        self._counts[cell % len(self._counts)] += count
+        self._counted += count
 
     def count(self, now_s: float) -> int:
         """Events within the longest window before `now_s`."""
         self._advance(int(now_s / self._cell_s))
-        return sum(self._counts)
+        return self._counted - self._counted_before[(self._cell + 1) % self._cells]
 
     def per_s(self, now_s: float, window_s: float | None = None) -> float:
         """Events per second over `window_s` (default: the longest) before `now_s`.
@@ -40,23 +42,22 @@ class EventRate:
         """
         if self._first_at_s is None:
             return 0.0
-        cell = int(now_s / self._cell_s)
+        cell_s, cells = self._cell_s, self._cells
+        cell = int(now_s / cell_s)
         if cell != self._cell:
             self._advance(cell)
-        cells = len(self._counts)
-        taken = cells if window_s is None else min(max(round(window_s / self._cell_s), 1), cells)
-        if taken == cells:
-            total = sum(self._counts)
-        else:
-            newest = cell % cells + 1
-            total = sum(self._counts[max(newest - taken, 0) : newest])
-            if taken > newest:
-                total += sum(self._counts[newest - taken :])
-        covered_s = (taken - 1) * self._cell_s + now_s - cell * self._cell_s
-        return total / max(min(covered_s, now_s - self._first_at_s), self._cell_s)
+        taken = cells
+        if window_s is not None:
+            taken = min(int(window_s / cell_s + 0.5) or 1, cells)
+        counted = self._counted - self._counted_before[(cell + 1 - taken) % cells]
+        covered_s = (taken - 1 - cell) * cell_s + now_s
+        age_s = now_s - self._first_at_s
+        if age_s < covered_s:
+            covered_s = age_s
+        return counted / (covered_s if covered_s > cell_s else cell_s)
 
     def _advance(self, cell: int) -> None:
-        cells = len(self._counts)
+        cells = self._cells
         for passed in range(self._cell + 1, min(cell, self._cell + cells) + 1):
-            self._counts[passed % cells] = 0
+            self._counted_before[passed % cells] = self._counted
         self._cell = max(cell, self._cell)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from math import ceil, inf, log2
+from operator import itemgetter
 
 import msgspec
 
 from sojourn.estimate.batch_plan import BatchPlan, BusyReplicas
+from sojourn.estimate.service_time import ServiceTimeModel
 from sojourn.policy.batching.port import BatchingView, Send, Wait
 
 _EARNED = 0.9  # of what the best batches of the newest bring: batches get in each other's way
@@ -21,7 +23,9 @@ _CAPPED, _GAIN = 0.8, 0.002  # in order are batches so near the largest, and the
 _OVERLOAD = 1.25  # times the capacity: past it nobody is served who waited for long
 _KEPT = 2.0  # times the planned size: how many stay queued at least
 _OUTDATED = 0.85  # median of measured over believed times: less, and the times are of a slow spell that is over
+_SAME = 0.02  # in parts of a batch's mean time: what has changed less is planned for still
 _ROUNDING_S = 1e-9
+_DUE_S = itemgetter(1)  # of an entry of the queue
 
 
 class NewestFirst:
@@ -39,8 +43,7 @@ class NewestFirst:
 
     def __init__(self) -> None:
         self.room = 0  # how many stay queued, for the policy that asks
-        self._plan = self._in_order = BatchPlan(1, 0.0)
-        self._planned_for: tuple[int, int, int, int] | None = None
+        self._terms: _Terms | None = None
         self._hold: Wait | None = None
 
     def decide(self, view: BatchingView, arrivals_per_s: float, cap: int) -> Send | Wait | None:
@@ -55,79 +58,147 @@ class NewestFirst:
         waiting = len(queue)
         if hold is not None and now_s < hold.until_s and waiting < hold.until_size:
             return Wait(hold.until_s, 0, hold.until_size)
-        self._replan(view, arrivals_per_s, cap)
-        plan = self._plan
-        if not self._gains(cap):
+        terms = self._terms
+        if terms is None or not terms.hold(view, arrivals_per_s, cap):
+            terms = self._terms = _terms(view, arrivals_per_s, cap, terms)
+        if not terms.are_worth_it:
             return None
-        times_s, ratios = view.model.mean_by_size_s, view.model.ratio_quantiles
-        at_once, time_s = view.replicas * plan.size, times_s[plan.size]
-        served_in_time = at_once * (view.latency_s / time_s - 1.0)
-        self.room = ceil(max(_KEPT * plan.size, served_in_time))
-        if arrivals_per_s * time_s < _OVERLOAD * at_once:
+        market, largest = terms.market, terms.largest
+        times_s, ratios = market.times_s, market.ratios
+        self.room = terms.room
+        if arrivals_per_s < terms.overload_per_s:
             self.room = max(self.room, ceil(arrivals_per_s * view.latency_s))  # all that are not overdue
         hopeless = bisect_left(queue, (queue[0][0], now_s + ratios[0] * times_s[1]))
         if hopeless == waiting:
             return Wait(inf, hopeless)
-        is_alone = view.replicas == 1
-        market = _Market(times_s, ratios, _EARNED * plan.goodput_per_s, _SURES if is_alone else _SURES[:1])
-        largest = min(int(_LARGEST * plan.size) + 1, cap)
-        dues_s = [entry[1] for entry in queue[max(hopeless, waiting - largest) :]]
+        dues_s = list(map(_DUE_S, queue[max(hopeless, waiting - largest) :]))
         worth, size = market.best(dues_s, now_s - _ROUNDING_S, len(dues_s), -inf)
-        if ratios[len(ratios) // 2] < _OUTDATED:
+        if market.median < _OUTDATED:
             size = len(dues_s)  # nothing else would tell how much faster larger batches are than believed
-        if is_alone:  # nobody comes back to the others before this batch has ended
+        if view.replicas == 1:  # nobody comes back to the others before this batch has ended
             last_s = now_s + ratios[0] * (times_s[size] + times_s[1])
             hopeless = bisect_left(queue, (queue[0][0], last_s), hopeless, waiting - size)
         elif hold is None or ratios[-1] <= _REGULAR * ratios[0]:
-            more = self._worth_waiting_for(view, market, dues_s, arrivals_per_s, largest, worth)
+            more = terms.worth_waiting_for(now_s, dues_s, arrivals_per_s, worth)
             if more:
                 self._hold = Wait(now_s + more / arrivals_per_s, hopeless, waiting - hopeless + more)
                 return self._hold
         self._hold = None
         return Send(size, hopeless, skip=waiting - hopeless - size)
 
-    def _replan(self, view: BatchingView, arrivals_per_s: float, cap: int) -> None:
-        rate = round(_RATES_PER_OCTAVE * log2(arrivals_per_s))
-        planned_for = (view.model.version, rate, cap, view.replicas)
-        if planned_for != self._planned_for:
-            self._planned_for = planned_for
-            model = view.model
-            busy = BusyReplicas(model.mean_by_size_s, model.ratio_quantiles, view.latency_s, cap)
-            self._plan = busy.of_the_newest(2.0 ** (rate / _RATES_PER_OCTAVE), self._plan.size)
-            self._in_order = busy.in_order(view.replicas, self._in_order.size)
 
-    def _gains(self, cap: int) -> bool:
-        """Whether anybody can be in time, and batches that are as large as allowed are not served as well in order."""
-        plan, in_order = self._plan, self._in_order
-        is_capped = in_order.size >= _CAPPED * cap
-        return plan.goodput_per_s > (in_order.goodput_per_s * (1.0 + _GAIN) if is_capped else 0.0)
+def _terms(view: BatchingView, arrivals_per_s: float, cap: int, before: _Terms | None) -> _Terms:
+    """Plan batches for these times and about this arrival rate."""
+    model, replicas, latency_s = view.model, view.replicas, view.latency_s
+    times_s, ratios = model.mean_by_size_s, model.ratio_quantiles
+    step = round(_RATES_PER_OCTAVE * log2(arrivals_per_s))
+    busy = BusyReplicas(times_s, ratios, latency_s, cap)
+    plan = busy.of_the_newest(2.0 ** (step / _RATES_PER_OCTAVE), 1 if before is None else before.plan.size)
+    goodput_per_s = plan.goodput_per_s
+    is_worth_it = goodput_per_s > 0.0
+    if plan.size >= _CAPPED * cap:  # batches in order of arrival are never larger
+        in_order = busy.in_order(replicas, plan.size)
+        if in_order.size >= _CAPPED * cap:
+            is_worth_it = goodput_per_s > in_order.goodput_per_s * (1.0 + _GAIN)
+    price_per_s, time_s, at_once = _EARNED * goodput_per_s, times_s[plan.size], replicas * plan.size
+    return _Terms(
+        version=model.version,
+        replicas=replicas,
+        cap=cap,
+        latency_s=latency_s,
+        from_per_s=2.0 ** ((step - 0.5) / _RATES_PER_OCTAVE),
+        below_per_s=2.0 ** ((step + 0.5) / _RATES_PER_OCTAVE),
+        plan=plan,
+        are_worth_it=is_worth_it,
+        market=_Market(times_s, ratios, price_per_s, _SURES if replicas == 1 else _SURES[:1]),
+        planned_s=(time_s, ratios[0] * time_s, ratios[-1] * time_s),
+        planned=(goodput_per_s - price_per_s) * time_s,
+        largest=min(int(_LARGEST * plan.size) + 1, cap),
+        more=tuple(ceil(part * plan.size) for part in _WAITS),
+        room=ceil(max(_KEPT * plan.size, at_once * (latency_s / time_s - 1.0))),
+        overload_per_s=_OVERLOAD * at_once / time_s,
+    )
 
-    def _worth_waiting_for(
-        self,
-        view: BatchingView,
-        market: _Market,
-        dues_s: list[float],
-        arrivals_per_s: float,
-        largest: int,
-        worth: float,
-    ) -> int:
+
+class _Terms(msgspec.Struct, gc=False, kw_only=True):
+    """What is planned, and all that follows from it, while service times and about the arrival rate stay as they are.
+
+    Args:
+        version: Of the service times.
+        replicas: How many there are.
+        cap: Largest batch.
+        latency_s: The objective's latency [s].
+        from_per_s: Least arrival rate it is planned for [1/s].
+        below_per_s: Arrival rate from which on it is not [1/s].
+        plan: The batch that is best on average.
+        are_worth_it: Whether anybody can be in time, and batches as large as allowed are not served as well in order.
+        market: What batches are worth.
+        planned_s: How long such a batch takes: the mean, the least and the most.
+        planned: What a batch as planned is worth.
+        largest: Largest batch to consider.
+        more: For how many more to consider waiting, ascending.
+        room: How many stay queued in overload.
+        overload_per_s: Arrival rate from which on it is one [1/s].
+    """
+
+    version: int
+    replicas: int
+    cap: int
+    latency_s: float
+    from_per_s: float
+    below_per_s: float
+    plan: BatchPlan
+    are_worth_it: bool
+    market: _Market
+    planned_s: tuple[float, float, float]
+    planned: float
+    largest: int
+    more: tuple[int, ...]
+    room: int
+    overload_per_s: float
+
+    def hold(self, view: BatchingView, arrivals_per_s: float, cap: int) -> bool:
+        """Whether that for which they were made has not changed, or so little that a plan would hardly be another."""
+        return (
+            (self.version == view.model.version or self._hold_for(view.model))
+            and self.from_per_s <= arrivals_per_s < self.below_per_s
+            and self.replicas == view.replicas
+            and self.cap == cap
+        )
+
+    def _hold_for(self, model: ServiceTimeModel) -> bool:
+        """Whether service times that were learnt since are about the same; batches are judged by them from now on."""
+        ratios = model.ratio_quantiles
+        mean_s, least_s, most_s = self.planned_s
+        time_s = model.mean_by_size_s[self.plan.size]
+        are_same = (
+            abs(time_s - mean_s) <= _SAME * mean_s
+            and abs(ratios[0] * time_s - least_s) <= 2.0 * _SAME * mean_s
+            and abs(ratios[-1] * time_s - most_s) <= 2.0 * _SAME * mean_s
+        )
+        if are_same:
+            self.version = model.version
+            self.market.times_s, self.market.ratios = model.mean_by_size_s, ratios
+        return are_same
+
+    def worth_waiting_for(self, now_s: float, dues_s: list[float], arrivals_per_s: float, worth: float) -> int:
         """How many more to wait for, if that is worth more than the best batch of now; else 0."""
-        plan, price_per_s, now_s, more = self._plan, market.price_per_s, view.now_s, 0
-        planned = (plan.goodput_per_s - price_per_s) * market.times_s[plan.size]
-        for part in _WAITS:
-            fresh = ceil(part * plan.size)
-            wait_s = fresh / arrivals_per_s
-            if planned - price_per_s * wait_s <= worth:
+        market, waited_for = self.market, 0
+        price_per_s, due_s = market.price_per_s, now_s + self.latency_s
+        for more in self.more:
+            wait_s = more / arrivals_per_s
+            price = price_per_s * wait_s
+            if self.planned - price <= worth:
                 break  # not even a batch as planned would be
-            then_s = dues_s + [now_s + view.latency_s + place / arrivals_per_s for place in range(1, fresh + 1)]
-            start_s, above = now_s + wait_s - _ROUNDING_S, worth + price_per_s * wait_s
-            worth_then, size = market.best(then_s, start_s, min(largest, len(then_s)), above)
+            then_s = dues_s + [due_s + place / arrivals_per_s for place in range(1, more + 1)]
+            start_s = now_s + wait_s - _ROUNDING_S
+            worth_then, size = market.best(then_s, start_s, min(self.largest, len(then_s)), worth + price)
             if size:
-                worth, more = worth_then - price_per_s * wait_s, fresh
-        return more
+                worth, waited_for = worth_then - price, more
+        return waited_for
 
 
-class _Market(msgspec.Struct, frozen=True, gc=False):
+class _Market(msgspec.Struct, gc=False):
     """What batches of the newest are worth: requests expected in time, less the price of the replica's time.
 
     Args:
@@ -142,6 +213,11 @@ class _Market(msgspec.Struct, frozen=True, gc=False):
     price_per_s: float
     sures: tuple[int, ...]
 
+    @property
+    def median(self) -> float:
+        """Of measured over mean time."""
+        return self.ratios[len(self.ratios) // 2]
+
     def best(self, dues_s: list[float], start_s: float, largest: int, above: float) -> tuple[float, int]:
         """The most that a batch of the newest is worth, if that is more than `above`, and its size, else 0.
 
@@ -151,39 +227,36 @@ class _Market(msgspec.Struct, frozen=True, gc=False):
             largest: Largest size to consider, in [1, len(dues_s)].
             above: What it must be worth more than.
         """
-        times_s, waiting = self.times_s, len(dues_s)
+        times_s, ratios, price_per_s, waiting = self.times_s, self.ratios, self.price_per_s, len(dues_s)
         best, best_size = above, 0
-        size = low = 0
-        for place in self.sures:
-            # The largest batch whose oldest is quite sure to be in time: with regular times the best most often.
-            ratio = self.ratios[place]
-            low, high = max(low, 1), largest
-            while low < high:
-                middle = (low + high + 1) // 2
-                if dues_s[waiting - middle] - start_s >= ratio * times_s[middle]:
-                    low = middle
-                else:
-                    high = middle - 1
-            if low != size:
+        size, low, looked = 0, 1, 0
+        while True:
+            if looked < len(self.sures):
+                # The largest batch whose oldest is quite sure to be in time: with regular times the best most often.
+                ratio, high = ratios[self.sures[looked]], largest
+                while low < high:
+                    middle = (low + high + 1) // 2
+                    if dues_s[waiting - middle] - start_s >= ratio * times_s[middle]:
+                        low = middle
+                    else:
+                        high = middle - 1
+                looked += 1
+                if low == size:
+                    continue
                 size = low
-                worth = self._worth(dues_s, start_s, size)
-                if worth > best:
-                    best, best_size = worth, size
-        while best_size == size < largest:
-            size = min(max(int(size * _STEP), size + 1), largest)
-            worth = self._worth(dues_s, start_s, size)
+            elif best_size == size < largest:
+                size = min(max(int(size * _STEP), size + 1), largest)
+            else:
+                return best, best_size
+            # What it is worth, here and not in a method: this is most of what a decision costs.
+            time_s, oldest = times_s[size], waiting - size
+            surely = bisect_right(ratios, (dues_s[oldest] - start_s) / time_s)
+            in_time = surely * size
+            for ratio in ratios[surely:]:
+                oldest = bisect_left(dues_s, start_s + ratio * time_s, oldest)
+                if oldest == waiting:
+                    break
+                in_time += waiting - oldest
+            worth = in_time / len(ratios) - price_per_s * time_s
             if worth > best:
                 best, best_size = worth, size
-        return best, best_size
-
-    def _worth(self, dues_s: list[float], start_s: float, size: int) -> float:
-        ratios, time_s, waiting = self.ratios, self.times_s[size], len(dues_s)
-        oldest = waiting - size
-        surely = bisect_right(ratios, (dues_s[oldest] - start_s) / time_s)
-        in_time = surely * size
-        for ratio in ratios[surely:]:
-            oldest = bisect_left(dues_s, start_s + ratio * time_s, oldest)
-            if oldest == waiting:
-                break
-            in_time += waiting - oldest
-        return in_time / len(ratios) - self.price_per_s * time_s

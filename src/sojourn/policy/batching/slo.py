@@ -7,7 +7,7 @@ from math import ceil, inf
 
 import msgspec
 
-from sojourn.estimate.capacity import largest_batch_within, largest_useful_batch, needed_batch
+from sojourn.estimate.capacity import capacity_per_s, largest_batch_within, largest_useful_batch, needed_batch
 from sojourn.policy.batching.late_lane import filler, idle_batch
 from sojourn.policy.batching.newest import NewestFirst
 from sojourn.policy.batching.port import BatchingView, QueueEntry, Send, Wait
@@ -64,6 +64,36 @@ class _Hold(msgspec.Struct, frozen=True, gc=False):
         return None
 
 
+class _Capacity(msgspec.Struct, frozen=True, gc=False):
+    """What the replicas carry, while service times and their number stay as they are.
+
+    Args:
+        version: Of the service times.
+        replicas: How many there are.
+        cap: Largest batch.
+        useful: Largest batch that staggered replicas can have in time.
+        per_s: Arrival rate that such batches just carry [1/s].
+        look_back_s: Over how long arrivals are counted [s].
+    """
+
+    version: int
+    replicas: int
+    cap: int
+    useful: int
+    per_s: float
+    look_back_s: float
+
+    @staticmethod
+    def of(view: BatchingView, cap: int) -> _Capacity:
+        """As it is now, with known service times."""
+        model, replicas, latency_s = view.model, view.replicas, view.latency_s
+        times_s = model.mean_by_size_s if replicas == 1 else model.p95_by_size_s
+        useful = largest_useful_batch(times_s, latency_s, replicas, cap)
+        look_back_s = min(max(_LOOK_BACK * latency_s, _LOOK_BACK_MIN_S), _LOOK_BACK_MAX_S)
+        per_s = capacity_per_s(model.mean_by_size_s, useful, replicas)
+        return _Capacity(model.version, replicas, cap, useful, per_s, look_back_s)
+
+
 class SLOPolicy:
     """Eager while replicas suffice, larger batches as load nears capacity, past it the newest (`NewestFirst`).
 
@@ -85,6 +115,7 @@ class SLOPolicy:
     def __init__(self) -> None:
         self.room = 0
         self._hold: _Hold | None = None
+        self._capacity = _Capacity(-1, 0, 0, 0, 0.0, 0.0)
         self._newest = NewestFirst()
         self._mixed_until_s = -inf
 
@@ -109,15 +140,16 @@ class SLOPolicy:
     def _planned(self, view: BatchingView, cap: int) -> Send | Wait:
         """Weigh what the load just now asks for against what the head allows."""
         model, replicas, latency_s = view.model, view.replicas, view.latency_s
-        mean_s, p95_s = model.mean_by_size_s, model.p95_by_size_s
-        look_back_s = min(max(_LOOK_BACK * latency_s, _LOOK_BACK_MIN_S), _LOOK_BACK_MAX_S)
-        arrivals_per_s = view.arrivals.per_s(view.now_s, look_back_s)
-        useful = largest_useful_batch(mean_s if replicas == 1 else p95_s, latency_s, replicas, cap)
-        is_saturated = arrivals_per_s * mean_s[useful] >= useful * replicas
+        capacity = self._capacity
+        if capacity.version != model.version or capacity.replicas != replicas or capacity.cap != cap:
+            capacity = self._capacity = _Capacity.of(view, cap)
+        useful = capacity.useful
+        arrivals_per_s = view.arrivals.per_s(view.now_s, capacity.look_back_s)
+        is_saturated = arrivals_per_s >= capacity.per_s
         answer = self._of_the_newest(view, arrivals_per_s, cap) if is_saturated else None
         if answer is not None:
             return answer
-        times_s = model.middle_by_size_s
+        mean_s, p95_s, times_s = model.mean_by_size_s, model.p95_by_size_s, model.middle_by_size_s
         if replicas > 1:
             if model.beta_s < _FIXED_SHARE * mean_s[useful]:
                 cap = useful
