@@ -63,6 +63,7 @@ class Admission:
         "_backlog",
         "_bounds",
         "_is_shedding",
+        "_late_s",
         "_latency_s",
         "_leases",
         "_model",
@@ -90,6 +91,7 @@ class Admission:
         self.is_suspended = False
         self._objective_s = settings.slo.latency_s if settings.slo else inf
         self._latency_s = min(self._objective_s, settings.effective_timeout_s)
+        self._late_s = settings.effective_timeout_s - self._latency_s
         self._is_shedding = settings.overload == "shed"
         self._bounds = bounds
         self._backlog = backlog
@@ -157,13 +159,15 @@ class Admission:
         entries = self._backlog.on_time.entries
         return not entries or entries[0][0] == entries[-1][0] == request.priority
 
-    def late_lane_drains(self, now_s: float) -> bool:
-        """Whether capacity is left over for late requests; under sustained overload it is not."""
+    def late_surplus(self, now_s: float) -> int:
+        """How many in the late lane are more than the capacity left over serves before they give up; under overload all."""
+        late = len(self._backlog.late)
         if self._is_shedding:
-            return False
+            return late
         if not self._bounds.predicts or not self._leases.slots or not self._model.is_known:
-            return True
-        return self._spare_per_s(self._useful(), now_s) > 0.0
+            return 0
+        spare_per_s = self._spare_per_s(self._useful(), now_s)
+        return max(late - int(spare_per_s * self._late_s), 0) if spare_per_s > 0.0 else late
 
     @property
     def _is_hopeless(self) -> bool:

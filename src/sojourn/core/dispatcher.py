@@ -266,7 +266,7 @@ class Dispatcher:
         raise AssertionError("the batching policy makes no progress")
 
     def _give_up(self, count: int, now_s: float, actions: list[DispatcherAction]) -> None:
-        """Heads that cannot be on time: into the late lane, or away with them if it does not drain.
+        """Heads that cannot be on time: into the late lane, or away with those that it does not get to.
 
         If nobody else is left for the free replica, one stays: an idle replica refuses no work, and times believed to be
         hopeless can only be found to be better by a batch. Not so where the newest are served: who comes next will be in
@@ -274,10 +274,11 @@ class Dispatcher:
         """
         entries = self._backlog.on_time.take(count)
         self._backlog.set_aside(entries)
-        if not self._admission.late_lane_drains(now_s):
+        surplus = self._admission.late_surplus(now_s)
+        if surplus:
             are_too_old = self._policy.room and entries[-1][2] < now_s
-            is_one_kept = not self._backlog.on_time.entries and not are_too_old
-            self.ledger.turn_away(entries[:-1] if is_one_kept else entries, now_s, actions)
+            is_one_kept = surplus >= count and not self._backlog.on_time.entries and not are_too_old
+            self.ledger.turn_away(entries[:-1] if is_one_kept else entries[:surplus], now_s, actions)
 
     def _send(self, members: list[Request], now_s: float, actions: list[DispatcherAction]) -> None:
         size = len(members)
@@ -299,11 +300,11 @@ class Dispatcher:
     # Time.
 
     def _end_overdue(self, now_s: float, actions: list[DispatcherAction]) -> None:
-        """Move what passed its deadline to the late lane, where the newest are served if it drains; end who gives up."""
+        """Move what passed its deadline to the late lane, where the newest are served as many as it gets to; end who gives up."""
         overdue, given_up = self._backlog.take_overdue(now_s)
         self._backlog.set_aside(overdue)
-        if overdue and self._policy.room and not self._admission.late_lane_drains(now_s):
-            self.ledger.turn_away(overdue, now_s, actions)
+        if overdue and self._policy.room:
+            self.ledger.turn_away(overdue[: self._admission.late_surplus(now_s)], now_s, actions)
         for request in given_up:
             self.ledger.end(request, Fault.TIMEOUT, now_s, actions)
         for lease in list(self._leases.by_id.values()):

@@ -52,9 +52,8 @@ class EventRate:
         counted = self._counted - self._counted_before[(cell + 1 - taken) % cells]
         covered_s = (taken - 1 - cell) * cell_s + now_s
         age_s = now_s - self._first_at_s
-        if age_s < covered_s:
-            covered_s = age_s
-        return counted / (covered_s if covered_s > cell_s else cell_s)
+        covered_s = min(covered_s, age_s)
+        return counted / max(cell_s, covered_s)
 
     def _advance(self, cell: int) -> None:
         cells = self._cells

@@ -100,6 +100,17 @@ def test_who_would_be_late_waits_only_while_the_late_lane_drains_in_time():
     assert desk.verdict() is Fault.OVERLOADED
 
 
+@pytest.mark.parametrize(
+    ("arrivals", "overload", "surplus"), [(0, "late", 10), (75, "late", 55), (225, "late", 100), (0, "shed", 100)]
+)
+def test_the_late_lane_keeps_whom_the_capacity_left_over_serves_before_they_give_up(arrivals, overload, surplus):
+    """A hundred are late for another 0.9 s at most; of 100 a second the arrivals of the last 1.5 s leave 100, 50, none."""
+    desk = Desk(overload=overload)
+    desk.queue(100, late=True)
+    desk.rate.record(NOW_S - 1.5, arrivals)
+    assert desk.admission.late_surplus(NOW_S) == surplus
+
+
 def test_what_is_safe_with_four_replicas_is_not_with_one():
     """Three replicas are lost between two arrivals: the second is judged by the one that is left."""
     desk = Desk(replicas=4, overload="shed")

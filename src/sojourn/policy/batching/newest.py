@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from math import ceil, inf, log2
+from math import ceil, inf
 from operator import itemgetter
 
 import msgspec
@@ -15,10 +15,10 @@ from sojourn.policy.batching.port import BatchingView, Send, Wait
 _EARNED = 0.9  # of what the best batches of the newest bring: batches get in each other's way
 _LARGEST = 1.25  # times the planned size: when more are fresh than on average
 _STEP = 1.25  # from one size looked at to the next
-_SURES = (-1, -2)  # places of the quantiles with whose times the oldest of a batch is sure to be in time
-_WAITS = (0.1, 0.3)  # for so many more, in parts of the planned size
+_SURES = 2  # quantiles with whose times the oldest of a batch is sure to be in time, if one replica is all there is
+_MORE = 0.3  # for so many more may be waited, in parts of the planned size
 _REGULAR = 1.1  # largest over least service time with which one wait may follow another
-_RATES_PER_OCTAVE = 4  # arrival rates that are told apart by a plan
+_ABOUT = 1.14  # arrival rates that are so near are planned for alike
 _CAPPED, _GAIN = 0.8, 0.002  # in order are batches so near the largest, and the newest gain less than this
 _OVERLOAD = 1.25  # times the capacity: past it nobody is served who waited for long
 _KEPT = 2.0  # times the planned size: how many stay queued at least
@@ -78,10 +78,10 @@ class NewestFirst:
         if view.replicas == 1:  # nobody comes back to the others before this batch has ended
             last_s = now_s + ratios[0] * (times_s[size] + times_s[1])
             hopeless = bisect_left(queue, (queue[0][0], last_s), hopeless, waiting - size)
-        elif hold is None or ratios[-1] <= _REGULAR * ratios[0]:
-            more = terms.worth_waiting_for(now_s, dues_s, arrivals_per_s, worth)
-            if more:
-                self._hold = Wait(now_s + more / arrivals_per_s, hopeless, waiting - hopeless + more)
+        elif hold is None or market.is_regular:
+            wait_s = terms.more / arrivals_per_s
+            if terms.is_waiting_worth(now_s, dues_s, wait_s, worth):
+                self._hold = Wait(now_s + wait_s, hopeless, waiting - hopeless + terms.more)
                 return self._hold
         self._hold = None
         return Send(size, hopeless, skip=waiting - hopeless - size)
@@ -91,9 +91,8 @@ def _terms(view: BatchingView, arrivals_per_s: float, cap: int, before: _Terms |
     """Plan batches for these times and about this arrival rate."""
     model, replicas, latency_s = view.model, view.replicas, view.latency_s
     times_s, ratios = model.mean_by_size_s, model.ratio_quantiles
-    step = round(_RATES_PER_OCTAVE * log2(arrivals_per_s))
     busy = BusyReplicas(times_s, ratios, latency_s, cap)
-    plan = busy.of_the_newest(2.0 ** (step / _RATES_PER_OCTAVE), 1 if before is None else before.plan.size)
+    plan = busy.of_the_newest(arrivals_per_s, 1 if before is None else before.plan.size)
     goodput_per_s = plan.goodput_per_s
     is_worth_it = goodput_per_s > 0.0
     if plan.size >= _CAPPED * cap:  # batches in order of arrival are never larger
@@ -106,15 +105,15 @@ def _terms(view: BatchingView, arrivals_per_s: float, cap: int, before: _Terms |
         replicas=replicas,
         cap=cap,
         latency_s=latency_s,
-        from_per_s=2.0 ** ((step - 0.5) / _RATES_PER_OCTAVE),
-        below_per_s=2.0 ** ((step + 0.5) / _RATES_PER_OCTAVE),
+        from_per_s=arrivals_per_s / _ABOUT,
+        below_per_s=arrivals_per_s * _ABOUT,
         plan=plan,
         are_worth_it=is_worth_it,
-        market=_Market(times_s, ratios, price_per_s, _SURES if replicas == 1 else _SURES[:1]),
+        market=_Market(times_s, ratios, price_per_s, _SURES if replicas == 1 else 1),
         planned_s=(time_s, ratios[0] * time_s, ratios[-1] * time_s),
         planned=(goodput_per_s - price_per_s) * time_s,
         largest=min(int(_LARGEST * plan.size) + 1, cap),
-        more=tuple(ceil(part * plan.size) for part in _WAITS),
+        more=ceil(_MORE * plan.size),
         room=ceil(max(_KEPT * plan.size, at_once * (latency_s / time_s - 1.0))),
         overload_per_s=_OVERLOAD * at_once / time_s,
     )
@@ -136,7 +135,7 @@ class _Terms(msgspec.Struct, gc=False, kw_only=True):
         planned_s: How long such a batch takes: the mean, the least and the most.
         planned: What a batch as planned is worth.
         largest: Largest batch to consider.
-        more: For how many more to consider waiting, ascending.
+        more: For how many more to consider waiting.
         room: How many stay queued in overload.
         overload_per_s: Arrival rate from which on it is one [1/s].
     """
@@ -153,7 +152,7 @@ class _Terms(msgspec.Struct, gc=False, kw_only=True):
     planned_s: tuple[float, float, float]
     planned: float
     largest: int
-    more: tuple[int, ...]
+    more: int
     room: int
     overload_per_s: float
 
@@ -181,21 +180,15 @@ class _Terms(msgspec.Struct, gc=False, kw_only=True):
             self.market.times_s, self.market.ratios = model.mean_by_size_s, ratios
         return are_same
 
-    def worth_waiting_for(self, now_s: float, dues_s: list[float], arrivals_per_s: float, worth: float) -> int:
-        """How many more to wait for, if that is worth more than the best batch of now; else 0."""
-        market, waited_for = self.market, 0
-        price_per_s, due_s = market.price_per_s, now_s + self.latency_s
-        for more in self.more:
-            wait_s = more / arrivals_per_s
-            price = price_per_s * wait_s
-            if self.planned - price <= worth:
-                break  # not even a batch as planned would be
-            then_s = dues_s + [due_s + place / arrivals_per_s for place in range(1, more + 1)]
-            start_s = now_s + wait_s - _ROUNDING_S
-            worth_then, size = market.best(then_s, start_s, min(self.largest, len(then_s)), worth + price)
-            if size:
-                worth, waited_for = worth_then - price, more
-        return waited_for
+    def is_waiting_worth(self, now_s: float, dues_s: list[float], wait_s: float, worth: float) -> bool:
+        """Whether with `more` that arrive in `wait_s` a batch is worth more than one of now, and the time it waited, too."""
+        market = self.market
+        least = worth + market.price_per_s * wait_s
+        if self.planned <= least:
+            return False  # not even a batch as planned would be
+        then_s = dues_s + [now_s + self.latency_s] * self.more
+        start_s = now_s + wait_s - _ROUNDING_S
+        return market.best(then_s, start_s, min(self.largest, len(then_s)), least)[1] > 0
 
 
 class _Market(msgspec.Struct, gc=False):
@@ -205,18 +198,23 @@ class _Market(msgspec.Struct, gc=False):
         times_s: Mean service times by batch size [s].
         ratios: Quantiles of measured over mean time, ascending.
         price_per_s: What a second of a replica could bring otherwise [1/s].
-        sures: Places of quantiles: where to look is found as if batches took as much.
+        sures: How many of the largest of these are taken for what batches take, to find where to look.
     """
 
     times_s: list[float]
     ratios: tuple[float, ...]
     price_per_s: float
-    sures: tuple[int, ...]
+    sures: int
 
     @property
     def median(self) -> float:
         """Of measured over mean time."""
         return self.ratios[len(self.ratios) // 2]
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether all batches of a size take about the same."""
+        return self.ratios[-1] <= _REGULAR * self.ratios[0]
 
     def best(self, dues_s: list[float], start_s: float, largest: int, above: float) -> tuple[float, int]:
         """The most that a batch of the newest is worth, if that is more than `above`, and its size, else 0.
@@ -229,18 +227,18 @@ class _Market(msgspec.Struct, gc=False):
         """
         times_s, ratios, price_per_s, waiting = self.times_s, self.ratios, self.price_per_s, len(dues_s)
         best, best_size = above, 0
-        size, low, looked = 0, 1, 0
+        size, low, looked, sures = 0, 1, 0, self.sures
         while True:
-            if looked < len(self.sures):
+            if looked < sures:
                 # The largest batch whose oldest is quite sure to be in time: with regular times the best most often.
-                ratio, high = ratios[self.sures[looked]], largest
-                while low < high:
-                    middle = (low + high + 1) // 2
-                    if dues_s[waiting - middle] - start_s >= ratio * times_s[middle]:
-                        low = middle
-                    else:
-                        high = middle - 1
                 looked += 1
+                ratio, high = ratios[-looked], largest
+                while low < high:
+                    middle = (low + high + 1) >> 1
+                    if dues_s[-middle] - start_s < ratio * times_s[middle]:
+                        high = middle - 1
+                    else:
+                        low = middle
                 if low == size:
                     continue
                 size = low
