@@ -149,14 +149,14 @@ class World:
         self.simulation._drive(self._routed(), 0.0, self._limit_s)
         return self.driver.ended(self._counts("candidate", self.simulation.now_s).total)
 
-    def _routed(self) -> Iterator[tuple[float, Site, None]]:
+    def _routed(self) -> Iterator[tuple[float, Site]]:
         """Each request goes to one of the revisions by the toss of a coin."""
         sites = self.simulation._sites
         for at_s in self._times:
             if self.driver.rollout.is_over:
                 return
             is_candidate = self._rng.random() < self.driver.share
-            yield at_s, sites["candidate" if is_candidate else "stable"], None
+            yield at_s, sites["candidate" if is_candidate else "stable"]
 
     def _observe(self, event: object, now_s: float, actions: list[object]) -> None:
         """What the runtime would tell the rollout."""

@@ -83,7 +83,7 @@ def _let_all_in(monkeypatch):
 
 def _shed_the_late(monkeypatch):
     """The late lane is never believed to drain."""
-    monkeypatch.setattr(Admission, "late_lane_drains", lambda *_: False)
+    monkeypatch.setattr(Admission, "late_surplus", lambda admission, _now_s: len(admission._backlog.late))
 
 
 def _weigh_nothing(monkeypatch):

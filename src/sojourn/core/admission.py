@@ -71,7 +71,8 @@ class Admission:
         "_policy",
         "_rate",
         "_safe_ahead",
-        "_safe_for",
+        "_safe_slots",
+        "_safe_version",
         "is_draining",
         "is_suspended",
         "room",
@@ -98,7 +99,7 @@ class Admission:
         self._leases = leases
         self._model = model
         self._rate = rate
-        self._safe_for = (-1, 0)  # model version and slots that `_safe_ahead` was computed for
+        self._safe_version, self._safe_slots = -1, 0  # the model's version and the slots that it was computed for:
         self._safe_ahead = 0
         self._policy = policy
         self.room = bounds.requests  # queued on-time requests; past it the heads give way to the last to be let in
@@ -112,14 +113,16 @@ class Admission:
         if self.is_suspended and not leases.slots:
             return Fault.UNAVAILABLE
         bounds, backlog = self._bounds, self._backlog
-        if backlog.waiting >= bounds.requests or backlog.held_bytes + request.body_bytes > bounds.bytes:
+        has_places = len(backlog.requests) < bounds.requests or backlog.waiting < bounds.requests
+        if not has_places or backlog.held_bytes + request.body_bytes > bounds.bytes:
             return Fault.QUEUE_FULL
-        if not bounds.predicts or leases.free_slots or not leases.slots or not self._model.is_known:
+        model, slots = self._model, leases.slots
+        if leases.free_slots or not slots or not model.is_known or not bounds.predicts:
             return None  # it goes at once, waits for a start, or nothing can be predicted yet
         if self._policy.room and self._is_of_the_only_class(request):
             self.room = self._policy.room
             return None
-        if (self._model.version, leases.slots) != self._safe_for:
+        if self._safe_version != model.version or self._safe_slots != slots:
             self._find_safe_ahead()
         ahead = backlog.on_time.ahead_of(request.priority)
         is_safe = ahead < self._safe_ahead and request.deadline_at_s - now_s >= 0.999 * self._latency_s
@@ -128,7 +131,7 @@ class Admission:
     def _find_safe_ahead(self) -> None:
         """With fewer than this many ahead a request is in time even if every replica has just begun a batch."""
         model, slots = self._model, self._leases.slots
-        self._safe_for = (model.version, slots)
+        self._safe_version, self._safe_slots = model.version, slots
         useful = largest_useful_batch(model.mean_by_size_s, self._objective_s, slots, model.size_cap)
         round_s, last_s = model.mean_by_size_s[useful], model.middle_by_size_s[useful]
         spare_s = self._latency_s - round_s - last_s
@@ -158,6 +161,13 @@ class Admission:
         """Whether nobody of another class is queued, so that heads who give way do it for their own."""
         entries = self._backlog.on_time.entries
         return not entries or entries[0][0] == entries[-1][0] == request.priority
+
+    @property
+    def infeasible_s(self) -> float | None:
+        """p95 of the time one item takes alone if that is more than the objective allows, else None [s]."""
+        alone_s = self._model.p95_by_size_s[1]
+        has_objective = self._objective_s < inf
+        return alone_s if has_objective and self._model.is_known and alone_s > self._latency_s else None
 
     def late_surplus(self, now_s: float) -> int:
         """How many in the late lane are more than the capacity left over serves before they give up; under overload all."""

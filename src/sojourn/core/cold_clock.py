@@ -19,17 +19,14 @@ class ColdClock:
         self._is_loss = False  # whether it runs, or will next, because a replica was lost
         self._since_s: float | None = None  # it begins to run with the first look at it
 
-    def reading_s(self, now_s: float) -> float:
-        """Time without a replica until `now_s` [s]."""
+    def readings_s(self, now_s: float) -> tuple[float, float]:
+        """Time without a replica until `now_s`, and that part of it that began with the loss of the last one [s]."""
         if self.is_warm:
-            return self.total_s
+            return self.total_s, self.loss_total_s
         if self._since_s is None:
             self._since_s = now_s
-        return self.total_s + (now_s - self._since_s)
-
-    def loss_reading_s(self, now_s: float) -> float:
-        """Time until `now_s` without a replica because the last one had been lost [s]."""
-        return self.loss_total_s + (self.reading_s(now_s) - self.total_s if self._is_loss else 0.0)
+        runs_s = now_s - self._since_s
+        return self.total_s + runs_s, self.loss_total_s + (runs_s if self._is_loss else 0.0)
 
     def lost(self) -> None:
         """The last replica has been lost; a time without replicas that has begun already has another reason."""
@@ -37,8 +34,7 @@ class ColdClock:
 
     def turn(self, now_s: float) -> None:
         """The first replica has come, or the last one has gone, at `now_s`."""
-        reading_s, loss_reading_s = self.reading_s(now_s), self.loss_reading_s(now_s)
-        self.total_s, self.loss_total_s = reading_s, loss_reading_s
+        self.total_s, self.loss_total_s = self.readings_s(now_s)
         self.is_warm = not self.is_warm
         if self.is_warm:
             self._is_loss = False

@@ -88,7 +88,6 @@ class Dispatcher:
         self._policy_wake_at_s = inf
         self._policy_until_size = 0
         self._wake_at_s = inf
-        self._is_suspended = False
         self._view = BatchingView(
             now_s=0.0,
             queue=self._backlog.on_time.entries,
@@ -138,15 +137,12 @@ class Dispatcher:
 
     def overdue(self, now_s: float) -> int:
         """Requests in flight past the latency objective: bad, whatever becomes of them; 0 without an objective."""
-        slo = self.settings.slo
-        return 0 if slo is None else self._backlog.arrived_by(now_s - slo.latency_s)
+        return self._backlog.arrived_by(now_s - self._view.latency_s)
 
     @property
     def infeasible_s(self) -> float | None:
         """p95 of the time one item takes alone if that is more than the objective allows, else None [s]."""
-        alone_s = self.model.p95_by_size_s[1]
-        has_objective = self.settings.slo is not None
-        return alone_s if has_objective and self.model.is_known and alone_s > self._promises.latency_s else None
+        return self._admission.infeasible_s
 
     @property
     def next_wake_at_s(self) -> float | None:
@@ -176,30 +172,40 @@ class Dispatcher:
         """Admit or refuse; when the request is due if it waits, else infinity."""
         self._rate.record(now_s)
         self.ledger.accepted += 1
-        self.reporter.wake(now_s)
+        if self.reporter.due_at_s == inf:
+            self.reporter.wake(now_s)
         request = self._promises.request(event, now_s, is_warm=self._leases.slots > 0)
         fault = self._admission.refusal(request, now_s)
+        if fault is Fault.QUEUE_FULL and self._leases.free_slots:
+            fault = self._refusal_once_sent(request, now_s, actions)
         if fault is not None:
             self.ledger.refuse(request.id, fault, actions)
             return inf
-        cold_clock = self._cold_clock
-        request.cold_clock_s = cold_clock.reading_s(now_s)
-        request.loss_clock_s = cold_clock.loss_total_s if cold_clock.is_warm else cold_clock.loss_reading_s(now_s)
+        request.cold_clock_s, request.loss_clock_s = self._cold_clock.readings_s(now_s)
         due_at_s = self._backlog.admit(request)
-        if self._leases.free_slots and not self._is_awaited(request):
-            self._dispatch(now_s, actions)
-        elif len(self._backlog.on_time) > self._admission.room:
-            self._give_up(len(self._backlog.on_time) - self._admission.room, now_s, actions)
+        entries, room = self._backlog.on_time.entries, self._admission.room
+        if self._leases.free_slots:
+            # The policy that waits for more than are queued has nothing to decide because this one came, too.
+            if len(entries) >= self._policy_until_size or entries[0][3] == request.id:
+                self._dispatch(now_s, actions)
+        elif len(entries) > room:
+            self._give_up(len(entries) - room, now_s, actions)
         return due_at_s
 
-    def _is_awaited(self, request: Request) -> bool:
-        """Whether the policy, which waits for more than are queued, has nothing to decide because this one came, too."""
-        entries = self._backlog.on_time.entries
-        return len(entries) < self._policy_until_size and entries[0][3] != request.id
+    def _refusal_once_sent(self, request: Request, now_s: float, actions: list[DispatcherAction]) -> Fault | None:
+        """Why a request is not let in after all, or None: a full queue does not wait for more while a replica is free."""
+        fault = self._admission.refusal(request, now_s)
+        if fault is Fault.QUEUE_FULL and self._leases.free_slots:
+            self._view.is_full = True
+            self._dispatch(now_s, actions)
+            self._view.is_full = False
+            fault = self._admission.refusal(request, now_s)
+        return fault
 
     def _request_announced(self, event: RequestAnnounced, now_s: float, actions: list[DispatcherAction]) -> None:
         """Refuse now what would be refused anyway, before its body is received; else wait for its arrival."""
-        fault = self._admission.refusal(self._promises.request(event, now_s, is_warm=self._leases.slots > 0), now_s)
+        request = self._promises.request(event, now_s, is_warm=self._leases.slots > 0)
+        fault = self._refusal_once_sent(request, now_s, actions)
         if fault is not None:
             self._rate.record(now_s)
             self.ledger.accepted += 1
@@ -292,7 +298,7 @@ class Dispatcher:
                 give_up_at_s = request.give_up_at_s
             ids.append(request.id)
         suspect_at_s = now_s + self._health.patience_s(lease, size)
-        cold_s, loss_s = self._cold_clock.reading_s(now_s), self._cold_clock.loss_reading_s(now_s)
+        cold_s, loss_s = self._cold_clock.readings_s(now_s)
         batch = Batch(batch_id, lease.replica_id, members, now_s, give_up_at_s, suspect_at_s, size, cold_s, loss_s)
         self._leases.begin(lease, batch)
         actions.append(DispatchBatch(lease.replica_id, batch_id, ids))
@@ -359,23 +365,19 @@ class Dispatcher:
         if not self._leases.slots:
             self._cold_clock.lost()
             self._backlog.allow_for_cold_start()
-            if self._is_suspended:
-                self._refuse_all(Fault.UNAVAILABLE, now_s, actions)
+            if self._admission.is_suspended:
+                self.ledger.end_waiting(Fault.UNAVAILABLE, now_s, actions)
 
     # The state of the platform around this function.
 
     def _starts_suspended(self, event: StartsSuspended, now_s: float, actions: list[DispatcherAction]) -> None:  # noqa: ARG002
-        self._is_suspended = self._admission.is_suspended = True
+        self._admission.is_suspended = True
         if not self._leases.slots:
-            self._refuse_all(Fault.UNAVAILABLE, now_s, actions)
+            self.ledger.end_waiting(Fault.UNAVAILABLE, now_s, actions)
 
     def _starts_resumed(self, event: StartsResumed, now_s: float, actions: list[DispatcherAction]) -> None:  # noqa: ARG002
-        self._is_suspended = self._admission.is_suspended = False
+        self._admission.is_suspended = False
         self._dispatch(now_s, actions)
-
-    def _refuse_all(self, fault: Fault, now_s: float, actions: list[DispatcherAction]) -> None:
-        for request in self._backlog.withdraw_all():
-            self.ledger.end(request, fault, now_s, actions)
 
     def _drain_began(self, event: DrainBegan, now_s: float, actions: list[DispatcherAction]) -> None:  # noqa: ARG002
         self._admission.is_draining = True
@@ -383,7 +385,7 @@ class Dispatcher:
 
     def _drain_ended(self, event: DrainEnded, now_s: float, actions: list[DispatcherAction]) -> None:  # noqa: ARG002
         self._admission.is_draining = True
-        self._refuse_all(Fault.SHUTTING_DOWN, now_s, actions)
+        self.ledger.end_waiting(Fault.SHUTTING_DOWN, now_s, actions)
         for lease in self._leases.by_id.values():
             for batch in list(lease.batches.values()):
                 self.ledger.end_running(batch, Fault.SHUTTING_DOWN, inf, now_s, actions)

@@ -55,7 +55,7 @@ class Health:
                 or a slow link, is not the replica's fault; one that answers nothing is seen by its silence.
         """
         lease.completed += 1
-        self._model.largest_seen = max(self._model.largest_seen, size)
+        self._model.has_run(size)
         if lease.completed <= FRESH_BATCHES:
             return
         expected_s = self._model.mean_by_size_s[size]

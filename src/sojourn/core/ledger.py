@@ -50,9 +50,14 @@ class Ledger:
     def end(self, request: Request, fault: Fault, now_s: float, actions: list[DispatcherAction]) -> None:
         """End a request that waits (or left its queue just now) without an answer."""
         self._backlog.forget(request)
-        cold_wait_s = self._cold_clock.reading_s(now_s) - request.cold_clock_s
-        loss_wait_s = self._cold_clock.loss_reading_s(now_s) - request.loss_clock_s
+        cold_s, loss_s = self._cold_clock.readings_s(now_s)
+        cold_wait_s, loss_wait_s = cold_s - request.cold_clock_s, loss_s - request.loss_clock_s
         self._finish(request, fault, now_s, actions, -1, now_s - request.arrival_at_s, cold_wait_s, loss_wait_s)
+
+    def end_waiting(self, fault: Fault, now_s: float, actions: list[DispatcherAction]) -> None:
+        """End all who wait."""
+        for request in self._backlog.withdraw_all():
+            self.end(request, fault, now_s, actions)
 
     def turn_away(self, late: Sequence[QueueEntry], now_s: float, actions: list[DispatcherAction]) -> None:
         """End those in the late lane to whom nobody will come; who waits for a start stays."""

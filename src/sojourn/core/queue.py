@@ -88,6 +88,9 @@ class DueQueue:
 
     def ahead_of(self, priority: int) -> int:
         """How many entries a new one of this class, due last in it, would have before it."""
+        entries = self.entries
+        if not entries or entries[-1][0] <= priority:
+            return len(entries)
         return sum(self._count_by_class[: priority + 1])
 
     def check(self) -> None:

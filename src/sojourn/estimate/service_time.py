@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from math import inf, isfinite, log, sqrt
+from operator import mul
 
 import msgspec
+
+from sojourn.estimate.sorted_window import SortedWindow
 
 _FORGETTING = 0.99  # weight of the past per batch: about a hundred batches are remembered
 _RATIOS_KEPT = 200
@@ -103,6 +106,7 @@ class ServiceTimeModel:
         "_drift_up",
         "_fit_at_s",
         "_p99_ratio",
+        "_ratio_logs",
         "_ratios",
         "_recent",
         "_sigma",
@@ -110,6 +114,7 @@ class ServiceTimeModel:
         "_sums",
         "alpha_s",
         "beta_s",
+        "is_known",
         "largest_batch",
         "largest_seen",
         "mean_by_size_s",
@@ -117,6 +122,7 @@ class ServiceTimeModel:
         "p95_by_size_s",
         "ratio_quantiles",
         "samples",
+        "size_cap",
         "version",
     )
 
@@ -126,6 +132,8 @@ class ServiceTimeModel:
         self.beta_s = 0.0
         self.samples = 0
         self.largest_seen = 0
+        self.is_known = False  # whether enough batches were seen to predict from
+        self.size_cap = 1  # largest batch that may be tried: a quarter past the largest ever measured, plus one
         self.version = 0  # grows with every refit, so that what is derived can be cached
         # Index 0 is unused. While nothing is known a batch costs nothing we could count on.
         self.mean_by_size_s: list[float] = [0.0] * (largest_batch + 1)
@@ -133,8 +141,9 @@ class ServiceTimeModel:
         self.middle_by_size_s: list[float] = [0.0] * (largest_batch + 1)  # half-way between the two
         self.ratio_quantiles = (1.0,) * _QUANTILES  # of measured over fitted time, ascending
         self._sums = (0.0, 0.0, 0.0, 0.0, 0.0)  # of w, w*b, w*b*b, w*y, w*b*y
-        self._ratios: deque[float] = deque(maxlen=_RATIOS_KEPT)
-        self._by_size: dict[int, deque[float]] = {}
+        self._ratios = SortedWindow(_RATIOS_KEPT)
+        self._ratio_logs: deque[float] = deque(maxlen=_RATIOS_KEPT)
+        self._by_size: dict[int, SortedWindow] = {}
         self._by_size_at_s: dict[int, float] = {}  # when a batch of this size was seen last
         self._recent: deque[tuple[int, float]] = deque(maxlen=_AFTER_DRIFT_SAMPLES)
         self._sigma = 0.0
@@ -159,16 +168,17 @@ class ServiceTimeModel:
         if not fit.samples or fit.sums[0] <= 0:
             return model
         model.alpha_s, model.beta_s = fit.alpha_s, fit.beta_s
-        model.samples = fit.samples
-        model.largest_seen = min(fit.largest_seen, largest_batch)
+        model.samples, model.is_known = fit.samples, fit.samples >= _KNOWN_FROM
+        model.has_run(min(fit.largest_seen, largest_batch))
         model._sums = fit.sums
         model._recent.extend((min(size, largest_batch), duration_s) for size, duration_s in fit.recent)
         model._drift_up, model._drift_down = fit.drift
         model._cautious_until_s = now_s + fit.cautious_s
-        model._ratios.extend(fit.ratios)
+        for ratio in fit.ratios:
+            model._add_ratio(ratio)
         for size, age_s, durations_s in fit.by_size:
             if 1 <= size <= largest_batch and age_s + away_s <= _SIZE_KEPT_S and durations_s:
-                model._by_size[size] = deque(durations_s, maxlen=_SIZE_SAMPLES_KEPT)
+                model._by_size[size] = SortedWindow(_SIZE_SAMPLES_KEPT, durations_s)
                 model._by_size_at_s[size] = now_s - age_s - away_s
         model._fit_at_s = now_s
         model._tabulate(now_s)
@@ -185,9 +195,9 @@ class ServiceTimeModel:
             samples=self.samples,
             largest_seen=self.largest_seen,
             sums=self._sums,
-            ratios=list(self._ratios),
+            ratios=list(self._ratios.in_order),
             by_size=[
-                (size, max(age_s, 0.0), list(self._by_size[size]))
+                (size, max(age_s, 0.0), list(self._by_size[size].in_order))
                 for age_s, size in latest[:_SIZES_TOLD]
                 if size in self._by_size
             ],
@@ -196,25 +206,22 @@ class ServiceTimeModel:
             cautious_s=max(self._cautious_until_s - now_s, 0.0),
         )
 
-    @property
-    def is_known(self) -> bool:
-        """Whether enough batches were seen to predict from."""
-        return self.samples >= _KNOWN_FROM
-
-    @property
-    def size_cap(self) -> int:
-        """Largest batch that may be tried: a quarter past the largest ever measured, plus one."""
-        return min(self.largest_batch, self.largest_seen + self.largest_seen // 4 + 1)
-
     def p99_s(self, size: int) -> float:
         """p99 of the time a batch of `size` takes, never below its p95 [s]."""
         return max(self.mean_by_size_s[size] * self._p99_ratio, self.p95_by_size_s[size])
+
+    def has_run(self, size: int) -> None:
+        """Take in that a batch of `size` has run, whatever it took: somewhat larger ones may be tried."""
+        if size > self.largest_seen:
+            self.largest_seen = size
+            self.size_cap = min(self.largest_batch, size + size // 4 + 1)
 
     def observe(self, size: int, duration_s: float, now_s: float) -> None:
         """Learn from a batch of `size` that occupied a replica for `duration_s` seconds."""
         duration_s = max(duration_s, 1e-6)
         self.samples += 1
-        self.largest_seen = max(self.largest_seen, size)
+        self.is_known = self.samples >= _KNOWN_FROM
+        self.has_run(size)
         self._recent.append((size, duration_s))
         if self.samples > _CAUTIOUS_UNTIL and self._has_drifted(size, duration_s):
             self._forget(now_s)
@@ -228,10 +235,10 @@ class ServiceTimeModel:
     def _add(self, size: int, duration_s: float, now_s: float) -> None:
         line_s = self.alpha_s * size + self.beta_s
         if line_s > 0.0:
-            self._ratios.append(duration_s / line_s)
+            self._add_ratio(duration_s / line_s)
         own = self._by_size.get(size)
         if own is None or self._is_stale(size, now_s):
-            own = self._by_size[size] = deque(maxlen=_SIZE_SAMPLES_KEPT)
+            own = self._by_size[size] = SortedWindow(_SIZE_SAMPLES_KEPT)
         own.append(duration_s)
         self._by_size_at_s[size] = now_s
         if self.samples > _CAUTIOUS_UNTIL and self.p95_by_size_s[size] > 0.0:
@@ -245,6 +252,10 @@ class ServiceTimeModel:
             wy * _FORGETTING + duration_s,
             wby * _FORGETTING + size * duration_s,
         )
+
+    def _add_ratio(self, ratio: float) -> None:
+        self._ratios.append(ratio)
+        self._ratio_logs.append(log(ratio))
 
     def _fit(self, now_s: float) -> None:
         w, wb, wbb, wy, wby = self._sums
@@ -261,15 +272,14 @@ class ServiceTimeModel:
         self._tabulate(now_s)
 
     def _tabulate(self, now_s: float) -> None:
-        ratios = sorted(self._ratios) or [1.0]
+        ratios, logs = self._ratios.ascending or [1.0], self._ratio_logs or (0.0,)
         p50 = ratios[len(ratios) // 2]
         is_few = len(ratios) < _AFTER_DRIFT_FEW and now_s < self._cautious_until_s
         p95 = ratios[-1] if is_few else ratios[min(int(len(ratios) * 0.95), len(ratios) - 1)]
         self.ratio_quantiles = tuple(ratios[int(len(ratios) * (k + 0.5) / _QUANTILES)] for k in range(_QUANTILES))
         self._p99_ratio = max(ratios[min(int(len(ratios) * 0.99), len(ratios) - 1)], 1.0)
-        logs = [log(ratio) for ratio in ratios]
         centre = sum(logs) / len(logs)
-        self._sigma = sqrt(sum((value - centre) ** 2 for value in logs) / len(logs))
+        self._sigma = sqrt(max(sum(map(mul, logs, logs)) / len(logs) - centre * centre, 0.0))
         caution = _CAUTION if self.samples < _CAUTIOUS_UNTIL else 1.0
         spread = max(p95 / p50, 1.0)
         means_s, p95s_s, weights = [], [], []
@@ -279,7 +289,7 @@ class ServiceTimeModel:
             weight = 1.0
             own = self._by_size.get(size)
             if own is not None and len(own) >= _OWN_MEDIAN_FROM and not self._is_stale(size, now_s):
-                ordered = sorted(own)
+                ordered = own.ascending
                 weight = float(len(ordered))
                 mean_s = ordered[len(ordered) // 2]
                 p95_s = ordered[int(weight * 0.95)] if weight >= _OWN_P95_FROM else mean_s * spread
@@ -311,6 +321,7 @@ class ServiceTimeModel:
         """Start again from the last few batches; their worst is the p95 for a while."""
         self._sums = (0.0, 0.0, 0.0, 0.0, 0.0)
         self._ratios.clear()
+        self._ratio_logs.clear()
         self._by_size.clear()
         self._drift_up = self._drift_down = 0.0
         self._cautious_until_s = now_s + _AFTER_DRIFT_S
@@ -322,7 +333,7 @@ class ServiceTimeModel:
         self.alpha_s = alpha_before_s  # kept if the last few batches say nothing of the slope
         self._fit(now_s)
         for size, duration_s in self._recent:
-            self._ratios.append(duration_s / max(self.alpha_s * size + self.beta_s, 1e-9))
+            self._add_ratio(duration_s / max(self.alpha_s * size + self.beta_s, 1e-9))
         self._tabulate(now_s)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from heapq import heappop, heappush, merge
+from itertools import repeat
 from math import inf
 from random import Random
 from typing import Final
@@ -187,12 +188,16 @@ class Simulation:
             site.result.replica_seconds = site.result.replica_seconds_until(ends_s)
         return self.results
 
-    def _drive(self, pending: Iterator[tuple[float, Site, Arrival | None]], until_s: float, limit_s: float) -> float:
+    def _drive(self, pending: Iterator[tuple[Arriving, Site]], until_s: float, limit_s: float) -> float:
         """Go on until nothing is left to happen; when the last request arrived."""
         heap, request_id, last_s = self._heap, 0, 0.0
         arrival = next(pending, None)
         while True:
-            arrives_at_s = inf if arrival is None else arrival[0]
+            if arrival is None:
+                arrives_at_s = inf
+            else:
+                arriving, site = arrival
+                arrives_at_s = arriving.at_s if isinstance(arriving, Arrival) else arriving
             head = heap[0] if heap else None
             if head is not None and (head[0] < arrives_at_s or (head[0] == arrives_at_s and head[1] == _EVENT)):
                 if head[0] > limit_s or (arrival is None and not self._open and head[0] > until_s):
@@ -206,7 +211,7 @@ class Simulation:
                     arrives_at_s = self._shown_s(arrives_at_s)
                 else:
                     self.now_s = arrives_at_s
-                self._arrive(arrival[1], request_id, arrives_at_s, arrival[2])
+                self._arrive(site, request_id, arrives_at_s, arriving)
                 arrival = next(pending, None)
             else:
                 return last_s
@@ -270,20 +275,20 @@ class Simulation:
 
     # ---- what happens
 
-    def _arrive(self, site: Site, request_id: int, now_s: float, arrival: Arrival | None) -> None:
+    def _arrive(self, site: Site, request_id: int, now_s: float, arriving: Arriving) -> None:
         self._open += 1
         if site.is_plain:
             site.result.sent += 1
         else:
             site.arrived(request_id, now_s)
-        if arrival is None:
+        if not isinstance(arriving, Arrival):
             self._step_dispatcher(site, RequestArrived(request_id), now_s)
             return
-        if arrival.weight != 1.0:
-            site.weights[request_id] = arrival.weight
-        if arrival.patience_s is not None:
-            self._post(arrival.at_s + arrival.patience_s, site, ClientGone(request_id))
-        event = RequestArrived(request_id, arrival.body_bytes, arrival.priority, arrival.client_timeout_s)
+        if arriving.weight != 1.0:
+            site.weights[request_id] = arriving.weight
+        if arriving.patience_s is not None:
+            self._post(arriving.at_s + arriving.patience_s, site, ClientGone(request_id))
+        event = RequestArrived(request_id, arriving.body_bytes, arriving.priority, arriving.client_timeout_s)
         self._step_dispatcher(site, event, now_s)
 
     def _happen(self, site: Site, event: Happening, now_s: float) -> None:
@@ -369,21 +374,12 @@ class Simulation:
         self._open -= ended
 
 
-def _merged(
-    arrivals: Mapping[str, Iterable[Arriving]], sites: Mapping[str, Site]
-) -> Iterator[tuple[float, Site, Arrival | None]]:
-    """All arrivals in order of time."""
-    streams = [_placed(sites[name], stream) for name, stream in arrivals.items()]
+def _merged(arrivals: Mapping[str, Iterable[Arriving]], sites: Mapping[str, Site]) -> Iterator[tuple[Arriving, Site]]:
+    """All arrivals in order of time, each with where it arrives."""
+    streams = [zip(stream, repeat(sites[name])) for name, stream in arrivals.items()]
     return streams[0] if len(streams) == 1 else merge(*streams, key=_instant)
 
 
-def _placed(site: Site, stream: Iterable[Arriving]) -> Iterator[tuple[float, Site, Arrival | None]]:
-    for arriving in stream:
-        if isinstance(arriving, Arrival):
-            yield arriving.at_s, site, arriving
-        else:
-            yield arriving, site, None
-
-
-def _instant(arrival: tuple[float, Site, Arrival | None]) -> float:
-    return arrival[0]
+def _instant(arrival: tuple[Arriving, Site]) -> float:
+    arriving = arrival[0]
+    return arriving.at_s if isinstance(arriving, Arrival) else arriving

@@ -6,12 +6,14 @@ from random import Random
 
 import pytest
 
+from sojourn.core.admission import QueueBounds
 from sojourn.core.controller import Controller
 from sojourn.core.dispatcher import Dispatcher
 from sojourn.domain.event import ClientGone, ReplicaLeased, RequestArrived
 from sojourn.domain.function import FunctionSettings
 from sojourn.domain.objective import SLO
-from sojourn.domain.policy import Fixed
+from sojourn.domain.policy import BATCHING_BY_NAME, Fixed
+from sojourn.domain.request import Fault
 from sojourn.estimate.service_time import ServiceTimeModel
 from sojourn.policy.batching.catalogue import batching_policy
 from sojourn.policy.batching.port import BatchingView, Send, Wait
@@ -62,6 +64,29 @@ def test_what_is_not_asked_would_not_have_been_answered_otherwise(load_per_s):
     patient, eager = Counted(is_patient=True), Counted(is_patient=False)
     assert batches_of(patient, load_per_s) == batches_of(eager, load_per_s)
     assert patient.asked < 0.6 * eager.asked
+
+
+@pytest.mark.parametrize("load", [0.9, 2.0])
+@pytest.mark.parametrize("name", sorted(BATCHING_BY_NAME))
+def test_a_full_queue_waits_for_nobody(name: str, load: float):
+    """With room for thirty, less than the batches that would be best: nobody is refused while a replica is free."""
+    spec = BATCHING_BY_NAME[name]
+    settings = FunctionSettings(
+        name="f", slo=SLO(0.1), max_batch_size=64, min_replicas=4, max_replicas=4, batching=spec
+    )
+    dispatcher = Dispatcher(settings, batching_policy(spec), QueueBounds(requests=30))
+    free: list[int] = []
+
+    def see(event: object, now_s: float, actions: list[object]) -> None:
+        free.extend(
+            dispatcher._leases.free_slots for action in actions if getattr(action, "fault", 0) is Fault.QUEUE_FULL
+        )
+
+    service = ModelledService(0.001, 0.020, sigma=0.1)
+    simulation = Simulation(dispatcher, Controller(Random(1)), service, Random(1), see)
+    result = simulation.run(poisson(load * 2780.0, 3.0, Random(2)))
+    assert len(free) > 0.1 * result.sent
+    assert not any(free)
 
 
 def test_a_wait_that_was_overslept_ends_with_whatever_happens_next():

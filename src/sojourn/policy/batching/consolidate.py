@@ -47,7 +47,7 @@ class ConsolidatePolicy:
             if now_s + p95_s[min(useful, waiting)] > due_at_s:
                 continue
             go_at_s = due_at_s - p95_s[min(waiting + 1, cap)] - self._guard_s
-            if waiting < useful and now_s < go_at_s:
+            if waiting < useful and now_s < go_at_s and not view.is_full:
                 return Wait(go_at_s, first)
             # At the very last moment the two sums may round differently: it was found to be on time just above.
             size = max(largest_batch_within(p95_s, due_at_s - now_s, min(waiting, cap)), 1)

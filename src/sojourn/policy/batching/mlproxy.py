@@ -41,7 +41,7 @@ class MLProxyPolicy:
         target_s = self._target * view.latency_s / (1.0 + 1.0 / view.replicas)
         cap = self._cap.size(view.model, p95_s, target_s, view.largest_batch)
         waiting = len(queue)
-        if waiting < cap and view.latency_s != float("inf"):
+        if waiting < cap and view.latency_s != float("inf") and not view.is_full:
             arrived_at_s = queue[0][2]
             go_at_s = arrived_at_s + view.latency_s - p95_s[min(waiting + 1, view.largest_batch)] - self._guard_s
             if view.now_s < go_at_s:

@@ -50,7 +50,7 @@ class NeedPolicy:
             return Wait(float("inf"), first)
         due_at_s, arrival_at_s = queue[first][1], queue[first][2]
         waiting = len(queue) - first
-        if replicas > 1 and fit < need and waiting < useful:
+        if replicas > 1 and fit < need and waiting < useful and not view.is_full:
             latest_s = due_at_s - times_s[min(waiting + 1, useful)] - _GUARD_S
             go_at_s = min(latest_s, arrival_at_s + _LINGER_SHARE_MAX * view.latency_s)
             if view.now_s < go_at_s:

@@ -56,7 +56,7 @@ class NewestFirst:
         """
         hold, queue, now_s = self._hold, view.queue, view.now_s
         waiting = len(queue)
-        if hold is not None and now_s < hold.until_s and waiting < hold.until_size:
+        if hold is not None and now_s < hold.until_s and waiting < hold.until_size and not view.is_full:
             return Wait(hold.until_s, 0, hold.until_size)
         terms = self._terms
         if terms is None or not terms.hold(view, arrivals_per_s, cap):
@@ -78,7 +78,7 @@ class NewestFirst:
         if view.replicas == 1:  # nobody comes back to the others before this batch has ended
             last_s = now_s + ratios[0] * (times_s[size] + times_s[1])
             hopeless = bisect_left(queue, (queue[0][0], last_s), hopeless, waiting - size)
-        elif hold is None or market.is_regular:
+        elif (hold is None or market.is_regular) and not view.is_full:
             wait_s = terms.more / arrivals_per_s
             if terms.is_waiting_worth(now_s, dues_s, wait_s, worth):
                 self._hold = Wait(now_s + wait_s, hopeless, waiting - hopeless + terms.more)

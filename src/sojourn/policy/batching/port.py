@@ -45,6 +45,7 @@ class BatchingView(msgspec.Struct, gc=False):
         model: Learnt service times.
         latency_s: The objective's latency, or infinity without an objective.
         largest_batch: Most items of one call.
+        is_full: Whether nobody more is let in before a batch has gone, so that nobody is worth waiting for.
     """
 
     now_s: float
@@ -55,6 +56,7 @@ class BatchingView(msgspec.Struct, gc=False):
     model: ServiceTimeModel
     latency_s: float
     largest_batch: int
+    is_full: bool = False
 
 
 class Send(msgspec.Struct, frozen=True, gc=False):

@@ -48,4 +48,5 @@ class FixedPolicy:
         if len(view.queue) >= size:
             return Send(size)
         send_at_s = view.queue[0][2] + self._wait_s
-        return Send(len(view.queue)) if view.now_s >= send_at_s else Wait(send_at_s)
+        is_over = view.now_s >= send_at_s or view.is_full
+        return Send(len(view.queue)) if is_over else Wait(send_at_s)

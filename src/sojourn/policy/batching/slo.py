@@ -42,7 +42,8 @@ class _Hold(msgspec.Struct, frozen=True, gc=False):
     def holds(self, view: BatchingView) -> bool:
         """Whether nothing that it was decided for has changed."""
         return (
-            len(view.queue) < self.enough
+            not view.is_full
+            and len(view.queue) < self.enough
             and view.queue[0] is self.head
             and view.replicas == self.replicas
             and view.model.version == self.version
@@ -160,7 +161,7 @@ class SLOPolicy:
         if fit == 0:
             return Wait(inf, first)
         head, waiting = view.queue[first], len(view.queue) - first
-        if replicas > 1 and fit < need:
+        if replicas > 1 and fit < need and not view.is_full:
             spread = p95_s[useful] / mean_s[useful] - 1.0
             patience = _PATIENCE_MAX if spread * _PATIENCE_MAX <= _SPREAD else max(_SPREAD / spread, 1.0)
             enough = min(need, ceil(patience * model.beta_s * arrivals_per_s))
