@@ -1,10 +1,10 @@
 """Does the simulator tell what a real server does? The same arrivals, live and in virtual time, side by side.
 
-An emulated accelerator (5 ms + 0.5 ms x b, noise 10 %, b <= 32, 99 % < 50 ms) is measured twice: by `sojourn profile`, on a
-machine that is idle otherwise, and by the journal of a server under other traffic, whose batches hold what a busy server adds.
-Both make modelled replicas. Then Poisson arrivals, bursts and a ramp go to a real server with real processes, and to the
+An emulated accelerator (5 ms + 0.5 ms x b, noise 10 %, b <= 32, 99 % < 50 ms) is measured three times: by `sojourn profile` on a
+machine that is idle otherwise; by the journal of a server under other traffic, whose batches hold what a busy server adds; and by
+`sojourn profile --journal` of both. All make modelled replicas. Then Poisson arrivals, bursts and a ramp go to a real server with real processes, and to the
 simulator; and a step to a server that scales. A shared machine is faster in one minute than in the next, so that each run is
-simulated a third time with replicas made from its own journal: what is off then is the simulator's alone. Compared are the share in time, p50 and p99 as the server counts them (until an
+simulated once more with replicas made from its own journal: what is off then is the simulator's alone. Compared are the share in time, p50 and p99 as the server counts them (until an
 answer is handed to the transport), the mean batch and the replica time.
 """
 
@@ -89,8 +89,8 @@ class Seen(NamedTuple):
     replica_seconds: float
 
 
-def measured_service(budget_s: float, folder: Path) -> ModelledService:
-    """What `sojourn profile` finds out about the accelerator, on the server's core."""
+def measured_service(budget_s: float, folder: Path, journal: Path | None = None) -> ModelledService:
+    """What `sojourn profile` finds out about the accelerator, on the server's core, and from a server's journal."""
     data = folder / "item.json"
     data.write_text('{"id": 1}\n')
     output = folder / "accelerator.profile.json"
@@ -98,22 +98,24 @@ def measured_service(budget_s: float, folder: Path) -> ModelledService:
         *harness.pinned(harness.SERVER_CORE), sys.executable, "-m", "sojourn.cli.main", "profile",
         f"{harness.EXAMPLES / 'accelerator.py'}:accelerator",
         "--data", str(data), "--budget", f"{budget_s:g}s", "--output", str(output), "--json",
+        *(["--journal", str(journal)] if journal is not None else []),
     ]  # fmt: skip
     subprocess.run(command, env={**os.environ, **environment(1)}, check=True, stdout=subprocess.DEVNULL)
     return service_of(read_profile(output), largest=BATCH_MAX)
 
 
-def journalled(server: ServerProcess, start_phases: ColdStart | None) -> ModelledService:
+def keep_journal(server: ServerProcess, path: Path) -> None:
+    """Write down what the server did."""
+    path.write_bytes(call("GET", server.admin_url, "/api/v1/functions/accelerator/journal", timeout_s=60.0).body)
+
+
+def journalled(path: Path, start_phases: ColdStart | None) -> ModelledService:
     """What the journal of a server tells of its batches; cold starts are those given."""
-    answer = call("GET", server.admin_url, "/api/v1/functions/accelerator/journal", timeout_s=60.0)
-    with tempfile.NamedTemporaryFile() as kept:
-        Path(kept.name).write_bytes(answer.body)
-        service = service_of_journal(read_journal(Path(kept.name)))
-    return msgspec.structs.replace(service, start_phases=start_phases)
+    return msgspec.structs.replace(service_of_journal(read_journal(path)), start_phases=start_phases)
 
 
-def busy_service(start_phases: ColdStart | None) -> ModelledService:
-    """Replicas as the journal of a server under other traffic tells of them."""
+def busy_journal(path: Path) -> None:
+    """Write down the journal of a server under other traffic."""
     rng = Random("calibration")  # noqa: S311 - repeatable
     arrivals_s = steps([(rate, 2.0) for rate in (200.0, 1200.0, 500.0, 1000.0, 300.0, 800.0)], rng)
     with harness.start_server("accelerator.py", environment(1), JOURNAL) as server:
@@ -123,7 +125,7 @@ def busy_service(start_phases: ColdStart | None) -> ModelledService:
             lambda index: b'{"id":%d}' % index,
             options=LoadOptions(connections_max=10_000),
         )
-        return journalled(server, start_phases)
+        keep_journal(server, path)
 
 
 def environment(replicas: int) -> dict[str, str]:
@@ -146,8 +148,9 @@ class Live(NamedTuple):
     service: ModelledService
 
 
-def live(shape: Shape, duration_s: float, seed: int, start_phases: ColdStart | None) -> Live | None:
+def live(shape: Shape, duration_s: float, seed: int, start_phases: ColdStart | None, folder: Path) -> Live | None:
     """A real server under these arrivals; None if the load generator was never on time."""
+    journal = folder / "own.journal"
     for _ in range(ATTEMPTS_MAX):
         with harness.start_server("accelerator.py", environment(shape.replicas), JOURNAL) as server:
             before = replica_use(server.admin_url, "accelerator")
@@ -159,7 +162,8 @@ def live(shape: Shape, duration_s: float, seed: int, start_phases: ColdStart | N
             )
             use = replica_use(server.admin_url, "accelerator").since(before)
             told = admin_json(server.admin_url, "/api/v1/functions/accelerator")["latency_s"]
-            service = journalled(server, start_phases)
+            keep_journal(server, journal)
+        service = journalled(journal, start_phases)
         result = summarize(run, duration_s=duration_s, slo=OBJECTIVE)
         if not result.void:
             seen = Seen(
@@ -223,14 +227,25 @@ def main() -> None:
     options = parser.parse_args()
     harness.pin_this_process()
     with tempfile.TemporaryDirectory() as folder:
-        idle = measured_service(options.budget, Path(folder))
-        models = {"profile": idle, "journal": busy_service(idle.start_phases)}
+        compare(options, Path(folder))
+
+
+def compare(options: argparse.Namespace, folder: Path) -> None:
+    """Measure, run live and simulate, print what came of it and write it down."""
+    busy = folder / "busy.journal"
+    busy_journal(busy)
+    idle = measured_service(options.budget, folder)
+    models = {
+        "profile": idle,
+        "profile --journal": measured_service(options.budget, folder, busy),
+        "journal": journalled(busy, idle.start_phases),
+    }
     for name, service in models.items():
         times = [service.mean_s(size) * 1e3 for size in (1, 8, 16)]
         print(f"{name}: batches of 1, 8, 16 take {', '.join(f'{time:.2f}' for time in times)} ms", file=sys.stderr)
     rows, results = [], []
     for shape in SHAPES:
-        runs = [live(shape, options.duration, seed, idle.start_phases) for seed in range(1, options.runs + 1)]
+        runs = [live(shape, options.duration, seed, idle.start_phases, folder) for seed in range(1, options.runs + 1)]
         lives = [run for run in runs if run is not None]
         if not lives:
             print(f"{shape.name}: the load generator was never on time; nothing can be said", file=sys.stderr)

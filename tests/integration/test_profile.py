@@ -13,8 +13,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 from server import PATIENCE_S, Server, children_of, is_alive, wait_until
 
 from sojourn.calibrate.line import Point, fitted_line, steady_mean
+from sojourn.calibrate.traffic import traffic_transport
+from sojourn.cli.http_call import call
 from sojourn.cli.main import run
 from sojourn.config.profile_file import read_profile
+from sojourn.loadgen.run import run_load
+from sojourn.loadgen.target import parse_target
+from sojourn.telemetry.journal_file import read_journal
 
 ALPHA_S, BETA_S = 0.002, 0.02
 APP = """
@@ -160,6 +165,28 @@ def test_a_function_of_a_server_is_measured_beside_it(folder, profiled, tmp_path
     assert not (folder / "slow.profile.json").exists()
 
 
+def test_transport_is_that_of_a_server_under_traffic_if_its_journal_is_given(folder, profiled):
+    """Real requests in bursts to a real server; its journal tells what it added, and the profile says so."""
+    with Server(folder, APP.replace("raise RuntimeError", "str"), "--journal-steps", "100000") as server:
+        arrivals_s = [burst * 0.06 for burst in range(70) for _ in range(6)]
+        target = parse_target(f"http://{server.inference.netloc}/functions/slow")
+        run_load(target, arrivals_s, lambda index: b"%d" % index)
+        kept = call("GET", f"http://{server.admin.netloc}", "/api/v1/functions/slow/journal", timeout_s=60.0)
+    Path("slow.journal").write_bytes(kept.body)
+    known = traffic_transport(read_journal(Path("slow.journal")), "slow")
+    code, out, errors = profiled("app.py:slow", "--budget", "300ms", "--starts", "0", "--journal", "slow.journal")
+    assert code == 0, errors
+    assert f"told by {known.batches} batches" in out
+    profile = read_profile(folder / "slow.profile.json")
+    assert profile.traffic_batches == known.batches >= 100
+    (one,) = profile.by_threads
+    assert one.overhead_per_item_s == known.per_item_s
+    assert one.overhead_s >= known.per_batch_s > 0
+    wrong, _, told = profiled("app.py:waits", "--journal", "slow.journal")
+    assert wrong == 2
+    assert "function 'slow', not of 'waits'" in told
+
+
 def test_an_async_function_is_measured_several_at_once(folder, profiled):
     """Levels of concurrency at size 1 besides the sizes."""
     code, _, errors = profiled("app.py:waits", "--budget", "1s", "--starts", "0", "--output", "w.json")
@@ -222,6 +249,8 @@ def test_a_function_that_fails_is_told_with_its_own_words(folder, profiled, monk
         (["app.py:slow", "--budget", "1ms"], 2, "at least 0.1 s"),
         (["app.py:slow", "--output", "missing/p.json"], 2, "there is no directory"),
         (["app.py:slow", "--output", "."], 2, "that is a directory"),
+        (["app.py:slow", "--journal", "missing.journal"], 2, "missing.journal: cannot be read"),
+        (["app.py:slow", "--journal", "app.py"], 2, "app.py, line 1: this is no journal"),
         (["app.py:"], 2, "app.py:digits"),
         (["app.py:nothing"], 1, "declares no function 'nothing', only slow, alone, waits, broken, dies"),
         (["app.py"], 1, "name one of app.py:slow, app.py:alone"),

@@ -15,6 +15,7 @@ from sojourn.calibrate.machine import machine_facts, timer_lateness
 from sojourn.calibrate.sample import BatchSample, Cell, cells_of
 from sojourn.calibrate.schedule import Schedule
 from sojourn.calibrate.summary import summarized
+from sojourn.calibrate.traffic import TrafficTransport
 from sojourn.config.profile import ColdStarts, Lateness, Profile, StartPhases, ThreadProfile
 from sojourn.domain.function import FunctionManifest
 from sojourn.errors import MeasurementError
@@ -40,12 +41,14 @@ class CampaignOptions(msgspec.Struct, frozen=True, kw_only=True):
         budget_s: Time for measuring batches, over all thread counts, in seconds, > 0. Loading comes on top.
         starts: Cold starts measured of each kind, >= 0.
         seed: Of the order of sizes.
+        traffic: Transport on a server under traffic, to be told instead of the bench's; None if there is no journal.
     """
 
     threads: tuple[int, ...] = ()
     budget_s: float = 30.0
     starts: int = 3
     seed: int = 1
+    traffic: TrafficTransport | None = None
 
 
 class Campaign:
@@ -122,6 +125,7 @@ class Campaign:
             slots=self._manifest.slots,
             thread_count=settings.thread_count,
             machine=machine_facts(self._lateness),
+            traffic_batches=self._options.traffic.batches if self._options.traffic is not None else 0,
             by_threads=by_threads,
             cold_starts=ColdStarts(
                 first=self._first,
@@ -183,7 +187,13 @@ class Campaign:
 
     def _summary(self, threads: int, memory_bytes: int | None) -> ThreadProfile:
         duration_s = monotonic() - self._begun_at_s
-        return summarized(self._samples, threads=threads, duration_s=duration_s, memory_bytes=memory_bytes)
+        return summarized(
+            self._samples,
+            threads=threads,
+            duration_s=duration_s,
+            memory_bytes=memory_bytes,
+            traffic=self._options.traffic,
+        )
 
 
 def _with_threads(manifest: FunctionManifest, threads: int) -> FunctionManifest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-_STALL: Final = 3.0  # times the median
+STALL: Final = 3.0  # times the median
 
 
 class Point(NamedTuple):
@@ -34,7 +34,7 @@ def steady_mean(values: Sequence[float]) -> float:
     for the quantiles to tell.
     """
     ordered = sorted(values)
-    cap = _STALL * ordered[len(ordered) // 2]
+    cap = STALL * ordered[len(ordered) // 2]
     return sum(min(value, cap) for value in ordered) / len(ordered)
 
 

@@ -8,6 +8,7 @@ from sojourn.calibrate.jitter import Ratio, autocorrelation, drift, quantiles, s
 from sojourn.calibrate.line import Line, Point, fitted_line, steady_mean
 from sojourn.calibrate.sample import BatchSample, Cell
 from sojourn.calibrate.schedule import relative_error
+from sojourn.calibrate.traffic import TrafficTransport
 from sojourn.config.profile import QUANTILES, BatchTimes, ThreadProfile
 from sojourn.report.statistics import quantile
 
@@ -15,7 +16,12 @@ Rows = dict[Cell, list[BatchSample]]
 
 
 def summarized(
-    samples: Sequence[BatchSample], *, threads: int, duration_s: float, memory_bytes: int | None
+    samples: Sequence[BatchSample],
+    *,
+    threads: int,
+    duration_s: float,
+    memory_bytes: int | None,
+    traffic: TrafficTransport | None = None,
 ) -> ThreadProfile:
     """What one replica showed.
 
@@ -24,13 +30,17 @@ def summarized(
         threads: Threads of its BLAS and OpenMP pools.
         duration_s: How long the measuring took, in seconds.
         memory_bytes: Memory of the replica; None if unknown.
+        traffic: Transport on a server under traffic; None tells that of the bench.
     """
     rows: Rows = {}
     for sample in samples:
         rows.setdefault(sample.cell, []).append(sample)
     alone = {cell: row for cell, row in rows.items() if cell.concurrency == 1}
     service = _line(alone, lambda sample: sample.service_s)
-    transport = _line(alone, lambda sample: sample.transport_s)
+    if traffic is None:
+        transport = _line(alone, lambda sample: sample.transport_s)
+    else:
+        transport = Line(traffic.per_item_s, traffic.per_batch_s, None)
     decode = _line(alone, lambda sample: sample.decode_s)
     encode = _line(alone, lambda sample: sample.encode_s)
     means_s = {cell: steady_mean([sample.service_s for sample in row]) for cell, row in alone.items()}

@@ -18,8 +18,10 @@ from sojourn.errors import ConfigurationError
 if TYPE_CHECKING:
     from sojourn.calibrate.campaign import CampaignOptions
     from sojourn.calibrate.items import Items
+    from sojourn.calibrate.traffic import TrafficTransport
     from sojourn.config.profile import Profile
     from sojourn.domain.function import FunctionManifest
+    from sojourn.telemetry.journal_file import RecordedJournal
 
 _INTERRUPTED = 130
 _Result = TypeVar("_Result")
@@ -45,6 +47,12 @@ _BUDGET_S_MIN = 0.1
 @click.option(
     "--starts", type=click.IntRange(0, 100), default=3, show_default=True, help="Cold starts measured of each kind."
 )
+@click.option(
+    "--journal",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Journal of a server under traffic: transport is told as it is there  [as on an idle machine].",
+)
 @click.option("--seed", default=1, show_default=True, help="Seed of the order in which sizes are measured.")
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="The profile  [NAME.profile.json]."
@@ -66,6 +74,7 @@ def profile(
     threads: tuple[int, ...] | None,
     budget: float,
     starts: int,
+    journal: Path | None,
     seed: int,
     output: Path | None,
     import_timeout: float,
@@ -91,9 +100,11 @@ def profile(
     place = place_in(source)
     here = Path.cwd()  # a server's function is measured in its directory; what the user names starts from this one
     data = here / data if data is not None else None
+    journal = here / journal if journal is not None else None
     output = here / output if output is not None else None
     try:
         given = _given_items(data)
+        recorded = _recorded(journal)
         if output is not None:
             check_writable(output)
     except ConfigurationError as err:
@@ -107,7 +118,8 @@ def profile(
     manifest = _run(manifest_asked())
     path = output or here / f"{manifest.name}.profile.json"
     check_writable(path)
-    options = CampaignOptions(threads=threads or (), budget_s=budget, starts=starts, seed=seed)
+    traffic = _traffic(journal, recorded, manifest)
+    options = CampaignOptions(threads=threads or (), budget_s=budget, starts=starts, seed=seed, traffic=traffic)
     measured, remarks = _measured(manifest, given, options)
     write_profile(path, measured)
     if as_json:
@@ -127,6 +139,33 @@ def _given_items(data: Path | None) -> Items | None:
     from sojourn.cli.load import read_bodies  # noqa: PLC0415 (as above)
 
     return Items(read_bodies(data, None), data.name) if data is not None else None
+
+
+def _recorded(journal: Path | None) -> RecordedJournal | None:
+    from sojourn.telemetry.journal_file import read_journal  # noqa: PLC0415 (as above)
+
+    return read_journal(journal) if journal is not None else None
+
+
+def _traffic(
+    journal: Path | None, recorded: RecordedJournal | None, manifest: FunctionManifest
+) -> TrafficTransport | None:
+    """What the journal tells of transport; None without one."""
+    from sojourn.calibrate.traffic import traffic_transport  # noqa: PLC0415 (as above)
+
+    if recorded is None:
+        return None
+    try:
+        found = traffic_transport(recorded, manifest.name)
+    except ConfigurationError as err:
+        raise click.UsageError(f"--journal {journal}: {err}") from err
+    if recorded.head.revision != manifest.revision:
+        click.echo(
+            f"warning: --journal {journal} is of revision {recorded.head.revision}, measured is {manifest.revision}; results "
+            "of another size travel otherwise",
+            err=True,
+        )
+    return found
 
 
 def _measured(manifest: FunctionManifest, given: Items | None, options: CampaignOptions) -> tuple[Profile, list[str]]:

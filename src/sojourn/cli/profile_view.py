@@ -16,6 +16,7 @@ from sojourn.calibrate.sample import Cell
 from sojourn.cli.function_table import output_console
 from sojourn.config.profile import BatchTimes, ColdStarts, Profile, StartPhases, ThreadProfile
 from sojourn.domain.objective import SLO
+from sojourn.domain.wording import counted
 from sojourn.estimate.capacity import capacity_per_s, largest_useful_batch
 from sojourn.report.axis import duration_text, number_text, share_text
 
@@ -77,6 +78,9 @@ def print_profile(profile: Profile) -> None:
         console.print(_size_table(one, profile, console.width))
         for line in thread_lines(one, profile.objective):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if profile.traffic_batches:
+        text = f"transport is that of a server under traffic, told by {counted(profile.traffic_batches, 'batch', 'batches')}"
+        console.print(f"\n{text}", highlight=False, markup=False)
     if profile.cold_starts.first:
         console.print()
         console.print("cold starts", style="bold")

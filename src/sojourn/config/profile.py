@@ -236,6 +236,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         machine: Where it was measured.
         by_threads: What was measured, in ascending order of thread counts; at least one.
         cold_starts: How long replicas took to be ready.
+        traffic_batches: Batches of a server under traffic that transport (`overhead_s`, `overhead_per_item_s`) is told from;
+            0: it was measured where nobody else's requests were.
 
     Raises:
         ConfigurationError: All that does not fit together, in one message.
@@ -253,6 +255,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     machine: Machine
     by_threads: list[ThreadProfile]
     cold_starts: ColdStarts = ColdStarts()
+    traffic_batches: Annotated[int, msgspec.Meta(ge=0)] = 0
 
     def __post_init__(self) -> None:
         faults = list(self._faults())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,7 +16,6 @@ from sojourn.estimate.service_time import ServiceTimeModel
 from sojourn.policy.batching.catalogue import batching_policy
 from sojourn.sim.arrival import Arrival
 from sojourn.sim.replica import ModelledService
-from sojourn.telemetry.journal import Entry
 from sojourn.telemetry.journal_file import RecordedJournal
 
 _QUANTILES = 101
@@ -96,32 +96,46 @@ def service_of(journal: RecordedJournal, *, cold_start_s: float = 0.0) -> Modell
     Raises:
         ConfigurationError: Too few batches were recorded.
     """
-    sizes_and_times = list(_batches(journal.steps))
+    sizes_and_times = [(batch.size, batch.busy_s) for batch in batches_of(journal)]
     if len(sizes_and_times) < _BATCHES_MIN:
         raise ConfigurationError(f"the journal holds {len(sizes_and_times)} batches; service times need {_BATCHES_MIN}")
-    alpha_s, beta_s = _line(sizes_and_times)
+    alpha_s, beta_s = line_through(sizes_and_times)
     ratios = sorted(time_s / max(alpha_s * size + beta_s, 1e-9) for size, time_s in sizes_and_times)
     quantiles = tuple(ratios[round(place * (len(ratios) - 1) / (_QUANTILES - 1))] for place in range(_QUANTILES))
     return ModelledService(alpha_s, beta_s, ratios=quantiles, cold_start_s=cold_start_s)
 
 
-def _batches(steps: Sequence[Entry]) -> list[tuple[int, float]]:
-    """(size, seconds from dispatch to answer) of all batches that were answered without a fault."""
+class RecordedBatch(NamedTuple):
+    """A batch that was answered: its size, and how long it occupied its replica.
+
+    Args:
+        size: Requests in it, >= 1.
+        busy_s: From its dispatch until its answer was read, in seconds, > 0.
+        own_s: How long the replica had it by its own clock, in seconds; 0 if that is unknown.
+    """
+
+    size: int
+    busy_s: float
+    own_s: float
+
+
+def batches_of(journal: RecordedJournal) -> list[RecordedBatch]:
+    """All batches that were answered without a fault, in the order of their answers."""
     sent: dict[int, tuple[int, float]] = {}
     found = []
-    for at_s, event, actions in steps:
+    for at_s, event, actions in journal.steps:
         if type(event) is BatchCompleted and event.batch_id in sent:
             size, sent_at_s = sent.pop(event.batch_id)
             if not event.faults:
-                found.append((size, max(at_s - sent_at_s, 1e-9)))
+                found.append(RecordedBatch(size, max(at_s - sent_at_s, 1e-9), event.own_s))
         for action in actions:
             if type(action) is DispatchBatch:
                 sent[action.batch_id] = (len(action.request_ids), at_s)
     return found
 
 
-def _line(points: Sequence[tuple[int, float]]) -> tuple[float, float]:
-    """Least squares with both coefficients >= 0."""
+def line_through(points: Sequence[tuple[int, float]]) -> tuple[float, float]:
+    """Seconds per item and per batch of the line through (size, seconds): least squares, neither below 0; of one point or more."""
     count = len(points)
     mean_b = sum(size for size, _ in points) / count
     mean_y = sum(time_s for _, time_s in points) / count
