@@ -45,6 +45,11 @@ class Step:
         return [action for action in self.actions if isinstance(action, Finish)]
 
     @property
+    def sent(self) -> set[int]:
+        """Requests that went in batches in it."""
+        return {number for each in self.actions if isinstance(each, DispatchBatch) for number in each.request_ids}
+
+    @property
     def hung(self) -> set[int]:
         """Replicas that were written off in it because they were silent."""
         return {each.replica_id for each in self.actions if isinstance(each, SuspectReplica) and each.is_hung}
