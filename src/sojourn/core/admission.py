@@ -170,14 +170,21 @@ class Admission:
         return alone_s if has_objective and self._model.is_known and alone_s > self._latency_s else None
 
     def late_surplus(self, now_s: float) -> int:
-        """How many in the late lane are more than the capacity left over serves before they give up; under overload all."""
+        """How many in the late lane are more than the capacity left over serves before they give up; under overload all.
+
+        Where nobody can be in time, and so the newest are not served, all capacity is the late lane's: it keeps all.
+        """
         late = len(self._backlog.late)
         if self._is_shedding:
             return late
         if not self._bounds.predicts or not self._leases.slots or not self._model.is_known:
             return 0
         spare_per_s = self._spare_per_s(self._useful(), now_s)
-        return max(late - int(spare_per_s * self._late_s), 0) if spare_per_s > 0.0 else late
+        if spare_per_s <= 0.0:
+            return late
+        if self._is_hopeless and not self._policy.room:
+            return 0
+        return max(late - int(spare_per_s * self._late_s), 0)
 
     @property
     def _is_hopeless(self) -> bool:

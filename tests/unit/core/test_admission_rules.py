@@ -111,6 +111,15 @@ def test_the_late_lane_keeps_whom_the_capacity_left_over_serves_before_they_give
     assert desk.admission.late_surplus(NOW_S) == surplus
 
 
+@pytest.mark.parametrize(("arrivals", "room", "surplus"), [(75, 0, 0), (75, 3, 51), (225, 0, 100)])
+def test_where_nobody_can_be_in_time_the_late_lane_keeps_all_short_of_overload(arrivals, room, surplus):
+    """One alone takes twice the objective: all capacity is the late lane's, not 50 of 100 a second, unless the newest are served."""
+    desk = Desk(latency_s=0.005, room=room)
+    desk.queue(100, late=True)
+    desk.rate.record(NOW_S - 1.5, arrivals)
+    assert desk.admission.late_surplus(NOW_S) == surplus
+
+
 def test_what_is_safe_with_four_replicas_is_not_with_one():
     """Three replicas are lost between two arrivals: the second is judged by the one that is left."""
     desk = Desk(replicas=4, overload="shed")
