@@ -13,7 +13,7 @@ from sojourn.domain.request import Fault, Request
 from sojourn.estimate.capacity import capacity_per_s, largest_useful_batch
 from sojourn.estimate.rate import EventRate
 from sojourn.estimate.service_time import ServiceTimeModel
-from sojourn.policy.batching.port import BatchingPolicy
+from sojourn.policy.batching.port import BatchingPolicy, QueueEntry
 
 _SHED_TOLERANCE = 0.05
 _DOUBT = 0.5
@@ -168,6 +168,16 @@ class Admission:
         alone_s = self._model.p95_by_size_s[1]
         has_objective = self._objective_s < inf
         return alone_s if has_objective and self._model.is_known and alone_s > self._latency_s else None
+
+    def not_got_to(self, entries: list[QueueEntry], now_s: float) -> list[QueueEntry]:
+        """Whom nobody will come to in the late lane now that `entries` came into it: no more than those.
+
+        Under overload it is them; with capacity left over those of the lowest classes, of one class who came first of them.
+        """
+        surplus, late = self.late_surplus(now_s), self._backlog.late
+        if surplus >= len(late) or late.entries[0][0] == late.entries[-1][0]:
+            return entries[:surplus]
+        return late.lowest(min(surplus, len(entries)))
 
     def late_surplus(self, now_s: float) -> int:
         """How many in the late lane are more than the capacity left over serves before they give up; under overload all.

@@ -280,11 +280,11 @@ class Dispatcher:
         """
         entries = self._backlog.on_time.take(count)
         self._backlog.set_aside(entries)
-        surplus = self._admission.late_surplus(now_s)
-        if surplus:
+        gone = self._admission.not_got_to(entries, now_s)
+        if gone:
             are_too_old = self._policy.room and entries[-1][2] < now_s
-            is_one_kept = surplus >= count and not self._backlog.on_time.entries and not are_too_old
-            self.ledger.turn_away(entries[:-1] if is_one_kept else entries[:surplus], now_s, actions)
+            is_one_kept = len(gone) == count and not self._backlog.on_time.entries and not are_too_old
+            self.ledger.turn_away(gone[:-1] if is_one_kept else gone, now_s, actions)
 
     def _send(self, members: list[Request], now_s: float, actions: list[DispatcherAction]) -> None:
         size = len(members)
@@ -310,7 +310,7 @@ class Dispatcher:
         overdue, given_up = self._backlog.take_overdue(now_s)
         self._backlog.set_aside(overdue)
         if overdue and self._policy.room:
-            self.ledger.turn_away(overdue[: self._admission.late_surplus(now_s)], now_s, actions)
+            self.ledger.turn_away(self._admission.not_got_to(overdue, now_s), now_s, actions)
         for request in given_up:
             self.ledger.end(request, Fault.TIMEOUT, now_s, actions)
         for lease in list(self._leases.by_id.values()):

@@ -93,6 +93,16 @@ class DueQueue:
             return len(entries)
         return sum(self._count_by_class[: priority + 1])
 
+    def lowest(self, count: int) -> list[QueueEntry]:
+        """At most `count` entries, those of the lowest class first; of a class who is due first."""
+        found: list[QueueEntry] = []
+        end = len(self.entries)
+        for in_class in reversed(self._count_by_class):
+            start = end - in_class
+            found += self.entries[start : min(start + count - len(found), end)]
+            end = start
+        return found
+
     def check(self) -> None:
         """Assert the order and the counts."""
         assert all(map(lt, self.entries, islice(self.entries, 1, None)))

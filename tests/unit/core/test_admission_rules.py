@@ -14,6 +14,7 @@ from sojourn.domain.objective import SLO
 from sojourn.domain.request import Fault, Request
 from sojourn.estimate.rate import EventRate
 from sojourn.estimate.service_time import ServiceTimeModel
+from sojourn.policy.batching.port import QueueEntry
 from sojourn.policy.batching.simple import NonePolicy
 
 NOW_S = 100.0
@@ -65,11 +66,17 @@ class Desk:
         deadline_s, give_up_s = min(self.latency_s, client_s), min(1.0, client_s)
         return Request(number, NOW_S, NOW_S + deadline_s, NOW_S + give_up_s, NOW_S + 60.0, priority, body_bytes)
 
-    def queue(self, count: int, *, late: bool = False) -> None:
+    def queue(self, count: int, *, late: bool = False, priority: int = 1) -> None:
         for _ in range(count):
-            self.backlog.admit(self.request())
+            self.backlog.admit(self.request(priority=priority))
         if late:
-            self.backlog.set_aside(self.backlog.on_time.take(count))
+            self.set_aside(count)
+
+    def set_aside(self, count: int) -> list[QueueEntry]:
+        """Put so many into the late lane; who they are."""
+        entries = self.backlog.on_time.take(count)
+        self.backlog.set_aside(entries)
+        return entries
 
     def verdict(self, **options) -> Fault | None:
         return self.admission.refusal(self.request(**options), NOW_S)
@@ -118,6 +125,26 @@ def test_where_nobody_can_be_in_time_the_late_lane_keeps_all_short_of_overload(a
     desk.queue(100, late=True)
     desk.rate.record(NOW_S - 1.5, arrivals)
     assert desk.admission.late_surplus(NOW_S) == surplus
+
+
+@pytest.mark.parametrize(
+    ("classes", "arrivals", "gone"),
+    [
+        ((2, 0), 0, [1, 89]),  # two too many: the one of the lowest class, then of the next class who came first
+        ((1, 1), 0, [90, 91]),  # all of one class: of those who came now the first two
+        ((2, 0), 225, [90, 91, 92]),  # under overload all who came now
+    ],
+)
+def test_the_late_lane_does_not_get_to_the_lowest_classes(classes: tuple[int, int], arrivals: int, gone: list[int]):
+    """It gets to ninety: 88 of the class between are in it and one of the lowest class, when a critical one and two more come."""
+    desk = Desk()
+    desk.queue(88, late=True)
+    desk.queue(1, late=True, priority=classes[0])
+    desk.queue(1, priority=classes[1])
+    desk.queue(2)
+    desk.rate.record(NOW_S - 1.5, arrivals)
+    entries = desk.set_aside(3)
+    assert sorted(entry[3] for entry in desk.admission.not_got_to(entries, NOW_S)) == gone
 
 
 def test_what_is_safe_with_four_replicas_is_not_with_one():
