@@ -9,7 +9,8 @@ import pytest
 from sojourn.core.admission import QueueBounds
 from sojourn.core.controller import Controller
 from sojourn.core.dispatcher import Dispatcher
-from sojourn.domain.event import ClientGone, ReplicaLeased, RequestArrived
+from sojourn.domain.action import DispatchBatch, Finish
+from sojourn.domain.event import ClientGone, ReplicaLeased, RequestAnnounced, RequestArrived
 from sojourn.domain.function import FunctionSettings
 from sojourn.domain.objective import SLO
 from sojourn.domain.policy import BATCHING_BY_NAME, Fixed
@@ -87,6 +88,20 @@ def test_a_full_queue_waits_for_nobody(name: str, load: float):
     result = simulation.run(poisson(load * 2780.0, 3.0, Random(2)))
     assert len(free) > 0.1 * result.sent
     assert not any(free)
+
+
+@pytest.mark.parametrize("event", [RequestArrived, RequestAnnounced])
+@pytest.mark.parametrize(("body_bytes", "sent"), [(95, [[1]]), (101, [])])
+def test_nobody_is_hurried_by_a_body_too_large_for_an_empty_queue(event, body_bytes: int, sent: list[list[int]]):
+    """One of ten bytes waits for three more, with room for a hundred: 95 need its place, 101 will never be let in."""
+    settings = FunctionSettings(name="f", slo=SLO(1.0), max_batch_size=8, batching=Fixed(size=4, wait_s=0.02))
+    dispatcher = Dispatcher(settings, batching_policy(settings.batching), QueueBounds(bytes=100), known())
+    dispatcher.step(ReplicaLeased(1, 1), 1.0)
+    dispatcher.step(RequestArrived(request_id=1, body_bytes=10), 1.0)
+    actions = dispatcher.step(event(request_id=2, body_bytes=body_bytes), 1.01)
+    assert [action.request_ids for action in actions if isinstance(action, DispatchBatch)] == sent
+    assert [action.fault for action in actions if isinstance(action, Finish)] == [Fault.QUEUE_FULL]
+    dispatcher.check(1.01)
 
 
 def test_a_wait_that_was_overslept_ends_with_whatever_happens_next():
