@@ -128,7 +128,7 @@ class Admission:
         is_safe = ahead < self._safe_ahead and request.deadline_at_s - now_s >= 0.999 * self._latency_s
         return None if is_safe else self._overload(request, ahead, now_s)
 
-    def has_places_for(self, request: Request) -> bool:
+    def could_hold(self, request: Request) -> bool:
         """Whether it could be let in if nobody else were there; nobody is hurried for the sake of one who could not."""
         return request.body_bytes <= self._bounds.bytes
 

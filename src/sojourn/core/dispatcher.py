@@ -195,7 +195,7 @@ class Dispatcher:
     def _refusal_once_sent(self, request: Request, now_s: float, actions: list[DispatcherAction]) -> Fault | None:
         """Why a request is not let in after all, or None: a full queue does not wait for more while a replica is free."""
         fault = self._admission.refusal(request, now_s)
-        if fault is Fault.QUEUE_FULL and self._leases.free_slots and self._admission.has_places_for(request):
+        if fault is Fault.QUEUE_FULL and self._leases.free_slots and self._admission.could_hold(request):
             self._view.is_full = True
             self._dispatch(now_s, actions)
             self._view.is_full = False
