@@ -162,15 +162,23 @@ class RequestRules:
         objective_s = settings.slo.latency_s if settings.slo else inf
         is_hopeless = model.mean_by_size_s[1] > min(objective_s, settings.effective_timeout_s)
         useful = largest_useful_batch(model.mean_by_size_s, objective_s, slots, model.size_cap)
-        capacity = capacity_per_s(model.mean_by_size_s, model.size_cap if is_hopeless else useful, slots)
-        spare_per_s = capacity * (1 - _ROUNDING) - self._arrivals_per_s(function, now_s)
+        useful = model.size_cap if is_hopeless else useful
+        capacity = capacity_per_s(model.mean_by_size_s, useful, slots) * (1 - _ROUNDING)
+        spare_per_s = capacity - self._arrivals_per_s(function, now_s)
+        late = len(dispatcher._backlog.late)
+        if is_hopeless and not is_new:
+            # All capacity is that of the late lane, for as long as a batch that runs and their own leave.
+            lasts_s = model.mean_by_size_s[useful] * (1 + 1 / slots)
+            kept = capacity * max(settings.effective_timeout_s - lasts_s, 0.0)
+            assert late + len(step.sent) >= int(kept), f"shed from the queue though {kept:.3g} could be served late"
         if spare_per_s <= 0.0:
             return
-        late = len(dispatcher._backlog.late)
         if not is_new:
             # The late lane keeps as many as the capacity that is left over serves; some may have gone in this very step.
             kept = spare_per_s * (settings.effective_timeout_s - min(objective_s, settings.effective_timeout_s))
-            assert late + len(step.sent) >= int(kept), f"shed from the queue though {kept:.3g} could be served late"
+            assert is_hopeless or late + len(step.sent) >= int(kept), (
+                f"shed from the queue though {kept:.3g} could be served late"
+            )
             return
         # Even in the largest batch, after all that runs, and all that waits one by one:
         one_s, largest_s = model.mean_by_size_s[1], model.middle_by_size_s[model.size_cap]

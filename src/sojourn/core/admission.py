@@ -186,19 +186,21 @@ class Admission:
     def late_surplus(self, now_s: float) -> int:
         """How many in the late lane are more than the capacity left over serves before they give up; under overload all.
 
-        Where nobody can be in time, and so the newest are not served, all capacity is the late lane's: it keeps all.
+        Where nobody can be in time all capacity is left over.
         """
         late = len(self._backlog.late)
         if self._is_shedding:
             return late
         if not self._bounds.predicts or not self._leases.slots or not self._model.is_known:
             return 0
-        spare_per_s = self._spare_per_s(self._useful(), now_s)
-        if spare_per_s <= 0.0:
-            return late
-        if self._is_hopeless and not self._policy.room:
-            return 0
-        return max(late - int(spare_per_s * self._late_s), 0)
+        useful = self._useful()
+        if self._is_hopeless:
+            # They come as soon as they arrive; before the last of them ends, somebody's batch and its own have to.
+            last_s = self._model.mean_by_size_s[useful] * (1.0 + 1.0 / self._leases.slots)
+            served = self._capacity_per_s(useful) * max(self._late_s + self._latency_s - last_s, 0.0)
+        else:
+            served = max(self._spare_per_s(useful, now_s), 0.0) * self._late_s
+        return max(late - int(served), 0)
 
     @property
     def _is_hopeless(self) -> bool:
@@ -214,5 +216,7 @@ class Admission:
 
     def _spare_per_s(self, useful: int, now_s: float) -> float:
         """Capacity less the arrival rate of the last seconds."""
-        capacity = capacity_per_s(self._model.mean_by_size_s, useful, self._leases.slots)
-        return capacity - self._rate.per_s(now_s)
+        return self._capacity_per_s(useful) - self._rate.per_s(now_s)
+
+    def _capacity_per_s(self, useful: int) -> float:
+        return capacity_per_s(self._model.mean_by_size_s, useful, self._leases.slots)

@@ -101,6 +101,17 @@ def test_who_was_passed_over_is_told_by_the_deadline(overload: str):
     assert result.outcomes[Outcome.SHED] > 500
 
 
+@pytest.mark.parametrize(("replicas", "noise"), [(1, 0.0), (4, 0.0), (4, 0.2)])
+@pytest.mark.parametrize(("load", "least"), [(0.3, 0.98), (0.7, 0.95), (1.2, 0.65)])
+def test_an_objective_that_cannot_be_met_stops_nobody_from_being_served(replicas, noise, load, least):
+    """A call takes 1.1 s and more for an objective of one: late answers by ever larger batches, not few lucky ones in time."""
+    settings = FunctionSettings(name="f", slo=SLO(1.0), max_batch_size=32, min_replicas=replicas, max_replicas=replicas)
+    service = ModelledService(0.010, 1.1, sigma=noise)
+    simulation = Simulation(Dispatcher(settings, SLOPolicy()), Controller(Random(1)), service, Random(1))
+    result = simulation.run(poisson(load * service.capacity_per_s(32, replicas), 120.0, Random(2)))
+    assert result.outcomes[Outcome.SERVED] > least * result.sent
+
+
 def test_nobody_gives_way_to_another_class():
     """With two classes of priority places are given in order, as the lower class must not push out the higher."""
     mixed = Overloaded(SLOPolicy(), priority_of=lambda number: number % 2)

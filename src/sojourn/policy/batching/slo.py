@@ -174,7 +174,12 @@ class SLOPolicy:
         return Send(fit, first, 0 if is_saturated else filler(view, fit, head[1], useful))
 
     def _of_the_newest(self, view: BatchingView, arrivals_per_s: float, cap: int) -> Send | Wait | None:
-        """What is best for the newest; None if there is no gain in them, or if several classes of priority come."""
+        """What is best for the newest; None if there is no gain in them, or if several classes of priority come.
+
+        Nor where most would be late even alone: all are served late then, rather than few by luck and nobody else.
+        """
+        if view.model.mean_by_size_s[1] > view.latency_s:
+            return None
         if view.queue[0][0] != view.queue[-1][0]:
             self._mixed_until_s = view.now_s + _ONE_CLASS_S
         if view.now_s < self._mixed_until_s:
