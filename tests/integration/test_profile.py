@@ -168,7 +168,7 @@ def test_a_function_of_a_server_is_measured_beside_it(folder, profiled, tmp_path
 def test_transport_is_that_of_a_server_under_traffic_if_its_journal_is_given(folder, profiled):
     """Real requests in bursts to a real server; its journal tells what it added, and the profile says so."""
     with Server(folder, APP.replace("raise RuntimeError", "str"), "--journal-steps", "100000") as server:
-        arrivals_s = [burst * 0.06 for burst in range(70) for _ in range(6)]
+        arrivals_s = [burst * 0.055 for burst in range(62) for _ in range(6)]
         target = parse_target(f"http://{server.inference.netloc}/functions/slow")
         run_load(target, arrivals_s, lambda index: b"%d" % index)
         kept = call("GET", f"http://{server.admin.netloc}", "/api/v1/functions/slow/journal", timeout_s=60.0)
