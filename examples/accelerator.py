@@ -4,7 +4,7 @@ For studying batching and overload on any machine. It sleeps until an exact inst
 takes is what was asked for. Its answer is the item itself. Serve it and load it:
 
     sojourn serve examples/accelerator.py
-    sojourn load http://127.0.0.1:8080/functions/accelerator --rate 1000 --duration 10 --slo 50ms
+    sojourn load http://127.0.0.1:8080/functions/accelerator --body '{"id": 1}' --rate 1000 --duration 10s --slo 50ms
 
 Variables: SOJOURN_FN_ALPHA_S (0.0005 seconds per item), SOJOURN_FN_BETA_S (0.005 seconds per batch),
 SOJOURN_FN_JITTER (0; sigma of a lognormal factor whose mean is 1), SOJOURN_FN_MAX_BATCH (32),

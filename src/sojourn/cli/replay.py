@@ -11,6 +11,7 @@ import click
 import msgspec
 from rich.console import Console
 
+from sojourn.cli.fixed_pool import with_room
 from sojourn.cli.options import json_option, parse_objective
 from sojourn.cli.simulate_options import start_duration
 from sojourn.cli.simulate_report import policies_of
@@ -68,9 +69,8 @@ def replay(
         recorded = read_journal(journal)
         changes = _changes(slo, batching, scaling, replicas)
         if is_traffic or changes or cold_start:
-            return _run(
-                recorded, msgspec.structs.replace(recorded.head.settings, **changes), cold_start, seed, as_json=as_json
-            )
+            settings = with_room(msgspec.structs.replace(recorded.head.settings, **changes))
+            return _run(recorded, settings, cold_start, seed, as_json=as_json)
     except ConfigurationError as err:
         raise click.UsageError(str(err)) from err
     return _play(recorded, as_json=as_json)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 import msgspec
 
+from sojourn.cli.fixed_pool import with_room
 from sojourn.cli.simulate_options import Asked
 from sojourn.config.profile import Profile
 from sojourn.config.profile_file import read_profile
@@ -58,7 +59,7 @@ def scenario_of(asked: Asked, manifests: Sequence[FunctionManifest] = ()) -> Com
     profiles = _profiles(asked)
     remarks: list[str] = []
     chosen = _chosen(asked, manifests, profiles)
-    parts = _with_services(asked, chosen, profiles)
+    parts = _with_services(asked, chosen, profiles, remarks)
     if asked.model is not None and profiles:
         remarks.append(f"service times of {_some(list(profiles))} are those of the profile, not of --model")
     remarks += [
@@ -163,15 +164,20 @@ def _changed(settings: FunctionSettings, asked: Asked) -> FunctionSettings:
         changes["scaling"] = FixedReplicas(replicas=asked.replicas)
     if asked.slo is not None and settings.timeout_s is not None and settings.timeout_s < asked.slo.latency_s:
         changes["timeout_s"] = None
-    return msgspec.structs.replace(settings, **changes)
+    changed = msgspec.structs.replace(settings, **changes)
+    return changed if asked.max_replicas is not None else with_room(changed)
 
 
-def _with_services(asked: Asked, chosen: Sequence[FunctionSettings], profiles: Mapping[str, Profile]) -> list[_Part]:
+def _with_services(
+    asked: Asked, chosen: Sequence[FunctionSettings], profiles: Mapping[str, Profile], remarks: list[str]
+) -> list[_Part]:
     parts, missing = [], []
     lone = next(iter(profiles.values())) if len(profiles) == len(chosen) == 1 else None
     for settings in chosen:
         profile = profiles.get(settings.name) or lone
         if profile is not None:
+            if profile.name != settings.name:
+                remarks.append(f"the profile is that of {profile.name!r}; its times are taken for {settings.name!r}")
             service = service_of(profile, threads=asked.threads, largest=settings.largest_batch)
         elif asked.model is not None:
             service = asked.model

@@ -11,6 +11,7 @@ import msgspec
 
 from sojourn.cli.options import json_option, report_file
 from sojourn.domain.wording import counted
+from sojourn.errors import ConfigurationError
 from sojourn.workload.fit import Fit, fit_trace
 from sojourn.workload.trace import Trace
 from sojourn.workload.trace_file import read_trace, write_trace
@@ -44,7 +45,10 @@ def fit(
     if twin is not None and twin.exists() and file.exists() and twin.samefile(file):
         raise click.UsageError(f"--twin {twin} would overwrite the recording; write it elsewhere")
     recorded = read_trace(file, functions=names or None)
-    measured = fit_trace(recorded)
+    try:
+        measured = fit_trace(recorded)
+    except ConfigurationError as err:
+        raise ConfigurationError(f"{file}: {err}") from err
     drawn = None
     if twin is not None:
         drawn = _with_progress(recorded, Random(seed))  # noqa: S311 - arrivals are no secret

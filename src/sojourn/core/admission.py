@@ -145,7 +145,7 @@ class Admission:
         model, slots = self._model, self._leases.slots
         useful = self._useful()
         spare_per_s = self._spare_per_s(useful, now_s)
-        due_at_s = request.give_up_at_s if self._is_hopeless else request.deadline_at_s
+        due_at_s = request.give_up_at_s if self.is_hopeless else request.deadline_at_s
         rounds, place = divmod(ahead, useful)
         start_at_s = self._leases.next_free_at_s(now_s, model) + rounds * model.mean_by_size_s[useful] / slots
         done_at_s = start_at_s + model.middle_by_size_s[useful if rounds else place + 1]
@@ -194,7 +194,7 @@ class Admission:
         if not self._bounds.predicts or not self._leases.slots or not self._model.is_known:
             return 0
         useful = self._useful()
-        if self._is_hopeless:
+        if self.is_hopeless:
             # They come as soon as they arrive; before the last of them ends, somebody's batch and its own have to.
             last_s = self._model.mean_by_size_s[useful] * (1.0 + 1.0 / self._leases.slots)
             served = self._capacity_per_s(useful) * max(self._late_s + self._latency_s - last_s, 0.0)
@@ -203,14 +203,14 @@ class Admission:
         return max(late - int(served), 0)
 
     @property
-    def _is_hopeless(self) -> bool:
+    def is_hopeless(self) -> bool:
         """Whether not even one item alone can be on time, as far as we know."""
         return self._model.mean_by_size_s[1] > self._latency_s
 
     def _useful(self) -> int:
         """Batch size to count with; if nothing can be on time the largest serves the most."""
         model = self._model
-        if self._is_hopeless:
+        if self.is_hopeless:
             return model.size_cap
         return largest_useful_batch(model.mean_by_size_s, self._objective_s, self._leases.slots, model.size_cap)
 

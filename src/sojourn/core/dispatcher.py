@@ -309,7 +309,7 @@ class Dispatcher:
         """Move what passed its deadline to the late lane, where the newest are served as many as it gets to; end who gives up."""
         overdue, given_up = self._backlog.take_overdue(now_s)
         self._backlog.set_aside(overdue)
-        if overdue and self._policy.room:
+        if overdue and (self._policy.room or self._admission.is_hopeless):
             self.ledger.turn_away(self._admission.not_got_to(overdue, now_s), now_s, actions)
         for request in given_up:
             self.ledger.end(request, Fault.TIMEOUT, now_s, actions)

@@ -118,7 +118,7 @@ class SLOView:
         grains_s = [monitor.grain_s(now_s, window_s) for window_s in lengths_s]
         runs = self._watch.keeper.runs
         gaps = gaps_between(runs, begins_s)
-        known_s = _known_s(runs, gaps, begins_s, now_s + self._watch.offset_s, covered_s)
+        known_s = _known_s(runs, begins_s, now_s + self._watch.offset_s, covered_s)
         latencies = await self._watch.elsewhere(
             lambda: quantiles_since(packed, [now_s + self._watch.offset_s - length_s for length_s in lengths_s])
         )
@@ -343,10 +343,12 @@ def gaps_between(runs: Iterable[Run], since_s: float) -> list[Gap]:
     ]
 
 
-def _known_s(runs: Sequence[Run], gaps: Sequence[Gap], begins_s: float, ends_s: float, covered_s: float) -> float:
-    """How much of a window is known: since its begin, the first count or the first run, the gaps left out."""
+def _known_s(runs: Sequence[Run], begins_s: float, ends_s: float, covered_s: float) -> float:
+    """How much of a window is known: since its begin, the first count or the first run, the gaps since then left out."""
     if not covered_s:
         return 0.0
     from_s = max(begins_s, ends_s - covered_s, runs[0].started_at_s if runs else begins_s)
-    missing_s = sum(gap.duration_s for gap in gaps)  # one that begins before the window counts whole, at worst
+    missing_s = sum(
+        gap.duration_s for gap in gaps_between(runs, from_s)
+    )  # one that begins before it counts whole, at worst
     return max(ends_s - from_s - missing_s, 0.0)

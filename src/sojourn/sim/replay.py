@@ -98,7 +98,10 @@ def service_of(journal: RecordedJournal, *, cold_start_s: float = 0.0) -> Modell
     """
     sizes_and_times = [(batch.size, batch.busy_s) for batch in batches_of(journal)]
     if len(sizes_and_times) < _BATCHES_MIN:
-        raise ConfigurationError(f"the journal holds {len(sizes_and_times)} batches; service times need {_BATCHES_MIN}")
+        raise ConfigurationError(
+            f"the journal of {journal.head.function!r} holds {len(sizes_and_times)} batches, and service times need "
+            f"{_BATCHES_MIN}: record for longer, or with a larger --journal-steps"
+        )
     alpha_s, beta_s = line_through(sizes_and_times)
     ratios = sorted(time_s / max(alpha_s * size + beta_s, 1e-9) for size, time_s in sizes_and_times)
     quantiles = tuple(ratios[round(place * (len(ratios) - 1) / (_QUANTILES - 1))] for place in range(_QUANTILES))

@@ -17,6 +17,7 @@ from sojourn.telemetry.journal import Entry
 
 FORM: Final = 1
 STEPS_MAX: Final = 50_000_000
+_TAKE: Final = "`sojourn journal NAME --output FILE` writes one"
 _EVENTS: Final[dict[str, type]] = {kind.__name__: kind for kind in get_args(DispatcherEvent)}
 _ACTIONS: Final[dict[str, type]] = {kind.__name__: kind for kind in get_args(DispatcherAction)}
 
@@ -112,7 +113,8 @@ def _read(lines: Iterable[bytes], name: str) -> RecordedJournal:
             event: Any = msgspec.convert(line.facts, _named(_EVENTS, line.event))
             actions: list[Any] = [msgspec.convert(facts, _named(_ACTIONS, kind)) for kind, facts in line.actions]
         except (msgspec.MsgspecError, ConfigurationError) as err:
-            raise ConfigurationError(f"journal {name}, line {number}: {err}") from None
+            hint = "" if row.endswith(b"\n") else "; the file ends within a line: take it again, or drop the last line"
+            raise ConfigurationError(f"journal {name}, line {number}: {err}{hint}") from None
         if not before_s <= line.at_s < float("inf"):
             raise ConfigurationError(f"journal {name}, line {number}: at_s={line.at_s!r} lies before the line above")
         before_s = line.at_s
@@ -136,4 +138,4 @@ def _decoded(row: bytes, kind: type[JournalHead], name: str, number: int) -> Jou
     try:
         return msgspec.json.decode(row, type=kind)
     except (msgspec.MsgspecError, SojournError) as err:
-        raise ConfigurationError(f"journal {name}, line {number}: this is no journal: {err}") from None
+        raise ConfigurationError(f"journal {name}, line {number}: this is no journal: {err}; {_TAKE}") from None

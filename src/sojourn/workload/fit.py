@@ -16,6 +16,7 @@ from sojourn.workload.trace import Trace
 
 MINUTE_S, HOUR_S, DAY_S = 60.0, 3600.0, 86_400.0
 BINS_MAX = 20_000_000
+_HARDLY_CUT = 0.05  # of the last minute may be missing
 ALL = "all together"
 
 
@@ -87,6 +88,9 @@ def shape_of(name: str, recorded: Recorded, duration_s: float) -> Shape:
         ConfigurationError: It has no length, or so great a one that its minutes cannot be counted.
     """
     bins, bin_s = bins_of(recorded, duration_s)
+    busiest = max(bins)
+    if len(bins) > 1 and duration_s < (len(bins) - _HARDLY_CUT) * bin_s:
+        bins.pop()  # cut short by the end of the recording, it would pass for a quiet one
     minute, hour, day = autocorrelations(bins, [max(round(lag_s / bin_s), 1) for lag_s in (MINUTE_S, HOUR_S, DAY_S)])
     is_silent = recorded.requests == 0
     likeness = None if is_silent else recognised(recorded, bins, bin_s, recorded.requests / duration_s)
@@ -95,7 +99,7 @@ def shape_of(name: str, recorded: Recorded, duration_s: float) -> Shape:
         requests=recorded.requests,
         mean_rate_per_s=recorded.requests / duration_s,
         peak_second_per_s=_peak_second(recorded),
-        peak_minute_per_s=max(bins) / min(bin_s, duration_s),  # of a trace of seconds: never below its mean
+        peak_minute_per_s=busiest / min(bin_s, duration_s),  # of a trace of seconds: never below its mean
         burstiness=burstiness(recorded.times_s) if isinstance(recorded, Instants) else None,
         dispersion=dispersion(bins),
         autocorrelation_minute=minute if bin_s <= MINUTE_S else None,

@@ -71,6 +71,24 @@ def simulated(capsys, *arguments, code=0):
     return json.loads(capsys.readouterr().out)
 
 
+def test_a_fixed_number_is_simulated_whatever_the_function_allows(capsys, tmp_path):
+    """Two replicas of a function with a ceiling of one; a ceiling that is given as well holds."""
+    path = tmp_path / "app.py"
+    path.write_text(APP.replace("max_batch_size=16", "max_batch_size=16, max_replicas=1"))
+    asked = [str(path), "--function", "first", *MODEL, "--rate", "3000", "--duration", "2", "--replicas", "2"]
+    assert simulated(capsys, *asked, code=3)["replicas_max"] == 2
+    assert simulated(capsys, *asked, "--max-replicas", "1", code=3)["replicas_max"] == 1
+
+
+def test_a_profile_of_another_function_is_told(capsys, app, profile):
+    """A single one is taken for a single function, with a note that says whose it is."""
+    asked = [app, "--profile", profile, "--rate", "20", "--duration", "2"]
+    assert run(["simulate", *asked, "--function", "second"]) in {0, 3}
+    assert "the profile is that of 'first'; its times are taken for 'second'" in "".join(capsys.readouterr())
+    assert run(["simulate", *asked, "--function", "first"]) in {0, 3}
+    assert "is that of" not in "".join(capsys.readouterr())
+
+
 # ---- what it says
 
 

@@ -112,6 +112,20 @@ def test_an_objective_that_cannot_be_met_stops_nobody_from_being_served(replicas
     assert result.outcomes[Outcome.SERVED] > least * result.sent
 
 
+@pytest.mark.parametrize("load", [0.9, 1.5, 3.0])
+def test_past_the_capacity_as_many_are_served_late_as_it_carries(load: float):
+    """Any batch takes 0.2 s for an objective of 50 ms and a timeout of 1 s: nobody runs into the timeout behind others."""
+    settings = FunctionSettings(
+        name="f", slo=SLO(0.05), max_batch_size=8, min_replicas=1, max_replicas=1, timeout_s=1.0
+    )
+    simulation = Simulation(
+        Dispatcher(settings, SLOPolicy()), Controller(Random(1)), ModelledService(0.00001, 0.2), Random(1)
+    )
+    result = simulation.run(poisson(load * 40.0, 60.0, Random(2)), transient_s=3.0)
+    assert result.outcomes[Outcome.SERVED] > 0.95 * min(load, 1.0) * 40.0 * 57.0
+    assert result.outcomes[Outcome.EXPIRED] < 0.01 * result.sent
+
+
 def test_nobody_gives_way_to_another_class():
     """With two classes of priority places are given in order, as the lower class must not push out the higher."""
     mixed = Overloaded(SLOPolicy(), priority_of=lambda number: number % 2)

@@ -13,7 +13,7 @@ from desk import on_a_loop
 from place import WALL_S, Place
 
 from sojourn.domain.objective import SLO
-from sojourn.runtime.slo_view import GAPS_TOLD_MAX, gaps_between
+from sojourn.runtime.slo_view import GAPS_TOLD_MAX, _known_s, gaps_between
 from sojourn.slo.monitor import FINE_S
 from sojourn.telemetry.history import FILE_NAME, History, Run
 
@@ -73,3 +73,11 @@ async def test_of_very_many_gaps_the_last_are_told(tmp_path):
     assert (len(status.gaps), status.gaps_left_out) == (GAPS_TOLD_MAX, 1001 - GAPS_TOLD_MAX)
     assert (await place.insight.slo_history("f", None)).gaps_left_out >= 0
     await place.watch.close()
+
+
+def test_what_is_known_of_a_function_is_not_shortened_by_times_before_it():
+    """Twelve hours between two servers do not count against a function that was first counted thirty seconds ago."""
+    ends_s = WALL_S + 50_000.0
+    runs = [Run(WALL_S, WALL_S + 100.0, True), Run(ends_s - 60.0, ends_s, False)]
+    assert _known_s(runs, WALL_S - 1000.0, ends_s, 30.0) == pytest.approx(30.0)
+    assert _known_s(runs, WALL_S - 1000.0, ends_s, 80_000.0) == pytest.approx(160.0)

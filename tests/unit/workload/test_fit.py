@@ -50,6 +50,18 @@ def test_figures_of_a_small_trace_by_hand():
     assert of_seconds.peak_minute_per_s == of_seconds.mean_rate_per_s == 2  # its only minute lasts two seconds
 
 
+def test_a_minute_that_the_recording_cuts_short_is_no_quiet_one():
+    """Ten minutes of steady traffic and five seconds more: as of ten minutes, though the busiest may be the last."""
+    whole, cut = (fit_trace(instants("poisson", 20.0, duration_s)).functions[0] for duration_s in (600.0, 605.0))
+    assert cut.dispersion == pytest.approx(whole.dispersion)
+    assert cut.kind == whole.kind == "poisson"
+    assert cut.empty_minutes == 0.0
+    times_s = [float(second) for second in range(60)] + [60.0 + number / 100 for number in range(200)]
+    busy = fit_trace(Trace({"f": Instants(array("d", times_s))}, 62.0)).functions[0]
+    assert busy.peak_minute_per_s == pytest.approx(200 / 60)
+    assert busy.dispersion is None  # of the one minute that is whole
+
+
 def test_functions_are_measured_each_and_in_sum():
     """A silent one has figures, too, and no generator."""
     fit = fit_trace(Trace({"f": Counts(array("I", [3, 0]), 60.0), "g": Counts(array("I", [0, 0]), 60.0)}, 120.0))
