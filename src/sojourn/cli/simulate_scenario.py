@@ -20,6 +20,7 @@ from sojourn.domain.function import FunctionManifest, FunctionSettings
 from sojourn.domain.policy import FixedReplicas
 from sojourn.domain.resources import Resources
 from sojourn.errors import ConfigurationError
+from sojourn.report.axis import duration_text
 from sojourn.sim.from_profile import service_of, settings_of
 from sojourn.sim.replica import ModelledService
 from sojourn.sim.scenario import Scenario, SimulatedFunction, Traffic, streams_of
@@ -42,6 +43,11 @@ class Composed(msgspec.Struct, frozen=True):
 class _Part(msgspec.Struct, frozen=True):
     settings: FunctionSettings
     service: ModelledService
+
+    @property
+    def alone_s(self) -> float:
+        """Mean time a batch of one item takes [s]."""
+        return self.service.mean_s(1) + self.service.overhead_s
 
 
 def scenario_of(asked: Asked, manifests: Sequence[FunctionManifest] = ()) -> Composed:
@@ -67,6 +73,12 @@ def scenario_of(asked: Asked, manifests: Sequence[FunctionManifest] = ()) -> Com
         "one batch at a time"
         for part in parts
         if part.settings.concurrency > 1
+    ]
+    remarks += [
+        f"{part.settings.name}: one item alone takes {duration_text(part.alone_s)} on the mean, and the objective is "
+        f"{part.settings.slo}: it cannot be met; relax it, or make one call faster"
+        for part in parts
+        if part.settings.slo is not None and part.alone_s > part.settings.slo.latency_s
     ]
     if asked.cold_start is None and any(_starts_at_once(part) for part in parts):
         remarks.append("cold starts take no time here; say how long they do, such as --cold-start 2s")

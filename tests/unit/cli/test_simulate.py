@@ -80,6 +80,15 @@ def test_a_fixed_number_is_simulated_whatever_the_function_allows(capsys, tmp_pa
     assert simulated(capsys, *asked, "--max-replicas", "1", code=3)["replicas_max"] == 1
 
 
+def test_an_objective_that_nobody_can_meet_is_told(capsys):
+    """Served all the same, late; and what to do about it is said."""
+    asked = ["--model", "0.001,0.2", "--cold-start", "0.1s", "--rate", "10", "--duration", "10", "--replicas", "1"]
+    assert run(["simulate", *asked, "--slo", "50ms"]) == 3
+    assert "one item alone takes 201 ms on the mean, and the objective is 99% < 50ms" in "".join(capsys.readouterr())
+    assert run(["simulate", *asked, "--slo", "500ms"]) in {0, 3}
+    assert "one item alone" not in "".join(capsys.readouterr())
+
+
 def test_a_profile_of_another_function_is_told(capsys, app, profile):
     """A single one is taken for a single function, with a note that says whose it is."""
     asked = [app, "--profile", profile, "--rate", "20", "--duration", "2"]
