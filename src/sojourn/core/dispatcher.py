@@ -193,19 +193,19 @@ class Dispatcher:
         return due_at_s
 
     def _refusal_once_sent(self, request: Request, now_s: float, actions: list[DispatcherAction]) -> Fault | None:
-        """Why a request is not let in after all, or None: a full queue does not wait for more while a replica is free."""
-        fault = self._admission.refusal(request, now_s)
-        if fault is Fault.QUEUE_FULL and self._leases.free_slots and self._admission.could_hold(request):
+        """Why a full queue does not let a request in after all, or None: it waits for nobody while a replica is free."""
+        if self._admission.could_hold(request):
             self._view.is_full = True
             self._dispatch(now_s, actions)
             self._view.is_full = False
-            fault = self._admission.refusal(request, now_s)
-        return fault
+        return self._admission.refusal(request, now_s)
 
     def _request_announced(self, event: RequestAnnounced, now_s: float, actions: list[DispatcherAction]) -> None:
         """Refuse now what would be refused anyway, before its body is received; else wait for its arrival."""
         request = self._promises.request(event, now_s, is_warm=self._leases.slots > 0)
-        fault = self._refusal_once_sent(request, now_s, actions)
+        fault = self._admission.refusal(request, now_s)
+        if fault is Fault.QUEUE_FULL and self._leases.free_slots:
+            fault = self._refusal_once_sent(request, now_s, actions)
         if fault is not None:
             self._rate.record(now_s)
             self.ledger.accepted += 1
