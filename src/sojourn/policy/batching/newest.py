@@ -59,7 +59,7 @@ class NewestFirst:
         if hold is not None and now_s < hold.until_s and waiting < hold.until_size and not view.is_full:
             return Wait(hold.until_s, 0, hold.until_size)
         terms = self._terms
-        if terms is None or not terms.hold(view, arrivals_per_s, cap):
+        if terms is None or not terms.still_apply(view, arrivals_per_s, cap):
             terms = self._terms = _terms(view, arrivals_per_s, cap, terms)
         if not terms.are_worth_it:
             return None
@@ -95,7 +95,7 @@ def _terms(view: BatchingView, arrivals_per_s: float, cap: int, before: _Terms |
     plan = busy.of_the_newest(arrivals_per_s, 1 if before is None else before.plan.size)
     goodput_per_s = plan.goodput_per_s
     is_worth_it = goodput_per_s > 0.0
-    if plan.size >= _CAPPED * cap:  # batches in order of arrival are never larger
+    if plan.size >= _CAPPED * cap:  # batches in order of arrival are hardly ever larger, where so many come
         in_order = busy.in_order(replicas, plan.size)
         if in_order.size >= _CAPPED * cap:
             is_worth_it = goodput_per_s > in_order.goodput_per_s * (1.0 + _GAIN)
@@ -156,16 +156,16 @@ class _Terms(msgspec.Struct, gc=False, kw_only=True):
     room: int
     overload_per_s: float
 
-    def hold(self, view: BatchingView, arrivals_per_s: float, cap: int) -> bool:
+    def still_apply(self, view: BatchingView, arrivals_per_s: float, cap: int) -> bool:
         """Whether that for which they were made has not changed, or so little that a plan would hardly be another."""
         return (
-            (self.version == view.model.version or self._hold_for(view.model))
+            (self.version == view.model.version or self._apply_to(view.model))
             and self.from_per_s <= arrivals_per_s < self.below_per_s
             and self.replicas == view.replicas
             and self.cap == cap
         )
 
-    def _hold_for(self, model: ServiceTimeModel) -> bool:
+    def _apply_to(self, model: ServiceTimeModel) -> bool:
         """Whether service times that were learnt since are about the same; batches are judged by them from now on."""
         ratios = model.ratio_quantiles
         mean_s, least_s, most_s = self.planned_s
